@@ -1,5 +1,6 @@
 """An evaluation on masks prints what is odd about them before it scores."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 
 
-def test_findings_on_the_masks_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_findings_on_the_masks_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "calco")
     rng = np.random.default_rng(0)
     for side in ("images", "masks"):
         (tmp_path / "set" / side).mkdir(parents=True)
@@ -36,6 +38,5 @@ def test_findings_on_the_masks_are_printed(tmp_path: Path, capsys: pytest.Captur
     torch.manual_seed(0)
     save_model(tmp_path / "model", info, build_generator(generator, 3, 3).state_dict(), None)
     card = evaluate(EvaluateConfig(model=tmp_path / "model", images=tmp_path / "set", out=tmp_path / "out"))
-    printed = capsys.readouterr()
     assert card.num_images == 6
-    assert "1 mask of one value alone" in printed.out + printed.err
+    assert "1 mask of one value alone" in caplog.text
