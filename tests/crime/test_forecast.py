@@ -83,5 +83,5 @@ def test_too_little_is_refused(tmp_path: Path) -> None:
         forecast(ForecastConfig(source=to))
     with pytest.raises(CalcoError, match="try --every month"):
         forecast(ForecastConfig(source=to, every="quarter"))
-    with pytest.raises(CalcoError, match="--level 1.0: it must be"):
+    with pytest.raises(CalcoError, match="level is 1.0; it must lie between 0.5 and 0.999"):
         ForecastConfig(level=1.0)

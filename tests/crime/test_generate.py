@@ -83,8 +83,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     ("options", "told"),
     [
         ({"out": "rows.txt"}, "must end in .parquet or .csv"),
-        ({"out": "rows.csv", "rows": 0}, "--rows 0: it must be from 1 to"),
-        ({"out": "rows.csv", "dirty": 2.0}, "--dirty 2.0: it must be from 0 to 1"),
+        ({"out": "rows.csv", "rows": 0}, "rows is 0; it must lie between 1 and 2147483647"),
+        ({"out": "rows.csv", "dirty": 2.0}, "dirty is 2.0; it must lie between 0 and 1"),
     ],
 )
 def test_options_that_do_not_fit_are_told(options: dict[str, object], told: str) -> None:

@@ -68,11 +68,11 @@ def generate(args: list[str]) -> None:
 def query(args: list[str]) -> None:
     """Answer the ten questions, beside the published answers."""
     from calco.console import Table, emit, say, show
-    from calco.crime.answers import PUBLISHED, QueryConfig, published_figures, rebuilt, text_of, write
+    from calco.crime.answers import PUBLISHED, QueryConfig, published_figures, rebuild_study, text_of, write
     from calco.crime.answers import query as run
 
     config = parse(QueryConfig, args, "crime query", query.__doc__)
-    again = rebuilt(config)
+    again = rebuild_study(config.robberies, config.kinds or config.robberies) if config.robberies else None
     for answer in run(config):
         if config.out:
             say(f"{write(answer, config)} holds {answer.rows.num_rows:,} rows")

@@ -28,27 +28,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Collection:
-    """Result of collecting a list.
-
-    Attributes:
-        out: The folder.
-        listed: Number of images that the list names.
-        photographs: File of each image that is there, by name.
-        fetched: Number of images downloaded by this call.
-        crops: Group of each crop.
-        left_out: Name and reason of each image that could not be downloaded or used.
-        boxes_left_out: Name and reason of each box that gave no crop.
-        remarks: Problems of the annotations, and how they were resolved.
-    """
+    """Result of collecting a list: what is in the folder `out`, and what was left out with the reasons."""
 
     out: Path
-    listed: int = 0
-    photographs: dict[str, Path] = field(default_factory=dict)
-    fetched: int = 0
-    crops: dict[str, str] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    boxes_left_out: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    listed: int = 0  # images that the list names
+    photographs: dict[str, Path] = field(default_factory=dict)  # name => file
+    fetched: int = 0  # images downloaded by this call
+    crops: dict[str, str] = field(default_factory=dict)  # name => group
+    left_out: dict[str, str] = field(default_factory=dict)  # name of an image => reason
+    boxes_left_out: dict[str, str] = field(default_factory=dict)  # name of a box => reason
+    remarks: list[str] = field(default_factory=list)  # problems of the annotations, and how they were resolved
 
 
 def collect(config: CollectConfig, *, progress: Progress | None = None) -> Collection:

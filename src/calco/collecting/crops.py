@@ -40,15 +40,8 @@ def window(
 ) -> tuple[int, int, int, int]:
     """Return the pixels of a crop: left, top, right, bottom, the last two exclusive, within the image.
 
-    Args:
-        box: Left, top, right, bottom in pixels; it may reach beyond the image.
-        size_wh: Width and height of the image.
-        margin: Margin on each side, as a share of the box's side.
-        min_size: Least length of the shorter side, pixels.
-        square: Widen the shorter side, as far as the image reaches.
-
-    Raises:
-        CalcoError: The box is empty, inverted or outside the image, or the crop is too small.
+    The box (left, top, right, bottom in pixels) may reach beyond the image. A box that is empty, inverted or outside
+    the image, and a crop whose shorter side is below `min_size` pixels, are refused.
 
     >>> window(np.array([10, 10, 30, 50]), (100, 100), margin=0.5, min_size=9)
     (0, 0, 40, 70)

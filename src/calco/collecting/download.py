@@ -33,18 +33,10 @@ def download(
     private: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fetched:
-    """Download images into a folder; each gets the suffix of its real format.
+    """Download images (name without suffix => address) into a folder; each gets the suffix of its real format.
 
     Files that an earlier call downloaded from the same address are kept: a journal holds the address, file and size of
-    each.
-
-    Args:
-        wanted: Name of each image, without suffix => its address.
-        folder: Folder to write into.
-        config: Limits and repetitions.
-        jobs: Number of downloads at once.
-        private: Allow addresses of this machine's network.
-        progress: Called with the number of images done, and of all.
+    each. `private` allows addresses of this machine's network; `progress` takes the number of images done, and of all.
     """
     try:
         import anyio

@@ -81,16 +81,8 @@ class Fetcher:
         """Download an address into a file; return what `check` makes of it.
 
         A part that is there already is completed if the server confirms, by the mark beside it, that the file is still
-        the same.
-
-        Args:
-            address: Address with http:// or https://.
-            part: The file. It stays, with its mark, when the download fails.
-            check: Called with the file; raises `Failed` if it is not complete.
-
-        Raises:
-            Failed: No attempt succeeded.
-            CalcoError: The file cannot be written.
+        the same. When the download fails, the part stays with its mark. `check` raises `Failed` if the file is not
+        complete, which is worth another attempt.
         """
         import anyio
 

@@ -40,7 +40,9 @@ class Gate:
         if is_public(address):
             return
         named = (host.lower(), port) in self._named
-        if named and (self._private or (_is_own(host) and ipaddress.ip_address(address).is_loopback)):
+        # This machine itself: written as an address or as localhost, not by any other name.
+        own = (host == address or host.lower() == "localhost") and ipaddress.ip_address(address).is_loopback
+        if named and (self._private or own):
             return
         what = host if host == address else f"{host} is {address}, which"
         remedy = "give --allow-private to ask what it names" if named else "a list must name such an address itself"
@@ -59,16 +61,6 @@ class Gate:
         except (OSError, ValueError):
             return
         self.check(host, request.url.port or PORTS[request.url.scheme], literal)
-
-
-def _is_own(host: str) -> bool:
-    """Return whether a host is written as this machine itself: by an address or as localhost, not by any other name."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _place(address: str) -> tuple[str, int] | None:

@@ -215,13 +215,11 @@ class QueryConfig:
     """Threads of DuckDB; 0 for one per core."""
 
     def __post_init__(self) -> None:
-        check_numbers(self, threads=1024)
+        check_numbers(self, threads=(0, 1024), rows=(0, 2**31 - 1))
         if not self.question:
             raise CalcoError("no question is named; name all, a number from 1 to 10, or one such as districts")
         if self.format == "parquet" and not self.out:
             raise CalcoError("--format parquet: a terminal cannot show Parquet; name a file or folder with --out")
-        if self.rows < 0 or self.threads < 0:
-            raise CalcoError(f"--rows {self.rows}, --threads {self.threads}: both must be 0 or more")
         if bool(self.robberies) != bool(self.kinds) and not self.robberies.lower().endswith(".xlsx"):
             raise CalcoError("--robberies FILE and --kinds FILE go together")
         if self.memory and not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", self.memory):
@@ -260,11 +258,6 @@ def query(config: QueryConfig) -> Iterator[Answer]:
             yield Answer(question, ask(backend, question, config.source))
     finally:
         backend.disconnect()
-
-
-def rebuilt(config: QueryConfig) -> RebuiltStudy | None:
-    """Return the repeated join of the study, if its files are named."""
-    return rebuild_study(config.robberies, config.kinds or config.robberies) if config.robberies else None
 
 
 def text_of(rows: "pa.Table", kind: Format) -> str:

@@ -92,25 +92,15 @@ class PanelConfig(FetchConfig):
 
 @dataclass
 class PanelResult:
-    """Result of a collection.
-
-    Attributes:
-        folder: The folder.
-        pages: Number of usable pages.
-        kept: Number of those that an earlier call had fetched.
-        rows: Number of rows written.
-        other_years: Number of rows of other years.
-        unreadable: Number of unreadable records, which unreadable.csv holds.
-        left_out: Name and reason of each page that cannot be used.
-    """
+    """Result of a collection."""
 
     folder: Path
-    pages: int = 0
-    kept: int = 0
-    rows: int = 0
-    other_years: int = 0
-    unreadable: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
+    pages: int = 0  # usable pages
+    kept: int = 0  # pages that an earlier call had fetched
+    rows: int = 0  # rows written
+    other_years: int = 0  # rows of other years, left out
+    unreadable: int = 0  # records that cannot be read, which unreadable.csv holds
+    left_out: dict[str, str] = field(default_factory=dict)  # name of a page => reason
 
 
 def years_of(text: str) -> list[int]:

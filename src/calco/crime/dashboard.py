@@ -131,11 +131,9 @@ class ChartConfig:
     """Seconds after which the browser is stopped."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_numbers(self, seconds=(1, 86_400))
         if not self.chart:
             raise CalcoError("no chart is named; name all, or one such as robberies-by-district")
-        if self.seconds < 1:
-            raise CalcoError(f"--seconds {self.seconds}: it must be 1 or more")
 
 
 def chart(config: ChartConfig) -> list[Path]:

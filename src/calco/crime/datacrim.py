@@ -136,18 +136,11 @@ def _parquet(path: str | Path, columns: Columns) -> Iterator[Batch]:
 
 @dataclass
 class Cleaner:
-    """Turns batches into rows of `Crimenes_DataCrim`.
-
-    Attributes:
-        places: The gazetteer.
-        path: The file, for the rejects.
-        today: Latest possible date.
-        new: Rows of the tables of crimes that were not put into them yet.
-    """
+    """Turns batches into rows of `Crimenes_DataCrim`; `new` holds new rows of the tables of crimes."""
 
     places: Gazetteer
-    path: str | Path
-    today: date
+    path: str | Path  # for the rejects
+    today: date  # the latest possible
     new: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     _keys: dict[str, dict[Any, int]] = field(default_factory=dict)
     _known: dict[tuple[Cell, ...], int | UnusableCell] = field(default_factory=dict)

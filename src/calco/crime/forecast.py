@@ -49,13 +49,7 @@ class ForecastConfig:
     """CSV file for the forecasts; by default they are only printed."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
-        if not 1 <= self.ahead <= 24 or self.districts < 0:
-            raise CalcoError(
-                f"--ahead {self.ahead}, --districts {self.districts}: give 1 to 24 periods, and 0 districts or more"
-            )
-        if not 0.5 <= self.level < 1:
-            raise CalcoError(f"--level {self.level}: it must be at least 0.5 and below 1, such as 0.8")
+        check_numbers(self, ahead=(1, 24), districts=(0, 2**31 - 1), level=(0.5, 0.999))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +87,11 @@ class Forecast:
 
 @dataclass
 class Forecasts:
-    """Result of a forecast.
-
-    Attributes:
-        forecasts: All districts together, then single ones.
-        scores: Backtest of the methods for which there is enough data, on all districts together.
-        first: First period of the data.
-        last: Last period of the data.
-        remarks: Limits of these forecasts.
-    """
+    """Result of a forecast: all districts together, then single ones, with the backtest and the limits."""
 
     forecasts: list[Forecast] = field(default_factory=list)
-    scores: list[Score] = field(default_factory=list)
-    first: str = ""
+    scores: list[Score] = field(default_factory=list)  # of the methods for which there is enough data
+    first: str = ""  # period of the data
     last: str = ""
     remarks: list[str] = field(default_factory=list)
 

@@ -60,13 +60,9 @@ class GenerateConfig:
     """Share of texts with stray codes, numbers and spaces, as on the page."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_numbers(self, rows=(1, 2**31 - 1), dirty=(0, 1))
         if Path(self.out).suffix.lower() not in (".parquet", ".csv"):
             raise CalcoError(f"--out {self.out}: the name must end in .parquet or .csv")
-        if not 0 < self.rows < 2**31:
-            raise CalcoError(f"--rows {self.rows}: it must be from 1 to {2**31 - 1:,}")
-        if not 0 <= self.dirty <= 1:
-            raise CalcoError(f"--dirty {self.dirty}: it must be from 0 to 1")
 
 
 def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None = None) -> Path:

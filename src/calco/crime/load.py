@@ -1,5 +1,6 @@
 """`calco crime load`: the sources into the nine tables; each row ends in a table or in the rejects."""
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -103,26 +104,15 @@ class SourceCount:
 
 @dataclass
 class LoadResult:
-    """Result of a load.
-
-    Attributes:
-        sources: Counts of each source.
-        tables: Number of rows of each table afterwards.
-        reasons: Number of rejected rows by source, column and reason.
-        remarks: Notes for the user.
-        rejects: CSV file of the rejects.
-        to: The database, without its password.
-        keys: Whether the table of DataCrim's crimes has keys, if it was loaded.
-        seconds: Duration, seconds.
-    """
+    """Result of a load."""
 
     sources: list[SourceCount] = field(default_factory=list)
-    tables: dict[str, int] = field(default_factory=dict)
-    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    remarks: list[str] = field(default_factory=list)
-    rejects: str = ""
-    to: str = ""
-    keys: bool = True
+    tables: dict[str, int] = field(default_factory=dict)  # name => number of rows afterwards
+    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # source, column, reason => rejected rows
+    remarks: list[str] = field(default_factory=list)  # notes for the user
+    rejects: str = ""  # CSV file of the rejects
+    to: str = ""  # the database, without its password
+    keys: bool = True  # of the table of DataCrim's crimes, if it was loaded
     seconds: float = 0.0
 
 
@@ -242,13 +232,10 @@ class _Loading:
             return self.config.keys != "no"
         path = Path(self.config.datacrim)
         if path.suffix.lower() in (".parquet", ".pq"):
-            import pyarrow as pa
             import pyarrow.parquet as pq
 
-            try:
+            with contextlib.suppress(OSError, ValueError):  # which the reader reports
                 return int(pq.read_metadata(path).num_rows) < MANY
-            except (OSError, pa.ArrowException):
-                return True  # the reader reports it
         return not path.is_file() or path.stat().st_size < MANY * 100
 
     def _write_places(self, store: Store) -> None:

@@ -173,7 +173,11 @@ def clean_robberies(
     today: date,
     keep_several: bool = False,
 ) -> CleanedRows:
-    """Return rows of `Robos_Lima`, whose `id` is the number of the record in its file, and the rejects."""
+    """Return rows of `Robos_Lima`, whose `id` is the number of the record in its file, and the rejects.
+
+    All records are needed, in their order: a day without a month takes it from a later record. `keep_several` keeps
+    rows whose age or gender names several groups of persons, with the cell as it is.
+    """
     done = CleanedRows(read=len(rows))
     ids = {spelling(kind): key for key, kind, _ in kinds}
     days = dates.complete_dates([_date(row, today) for row in rows])

@@ -93,15 +93,7 @@ class Server(ThreadingHTTPServer):
 def open_port(
     handler: type[Handler], port: int, *, host: str = LOOPBACK, option: str, names: Iterable[str] = ()
 ) -> Server:
-    """Return a server that listens already.
-
-    Args:
-        handler: Answers requests.
-        port: Port; 0 for any that is free.
-        host: Address of this machine to listen on.
-        option: Option of the port, for the messages.
-        names: Further names of this machine, such as "calco.example.org".
-    """
+    """Return a server that listens already; `option` names the port in messages, `names` are those of this machine."""
     if not 0 <= port < 65536:
         raise CalcoError(f"{option} {port} is no port; choose one from 1024 to 65535, such as {option} 8000")
     alone = host in _OWN_NAMES
