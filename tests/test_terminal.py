@@ -5,7 +5,6 @@ import io
 import os
 import pty
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ from rich.console import Console
 from calco import console as terminal
 from calco.annotations.detections import Detections
 from calco.cli import main
+from calco.cli.data import left_out_table
 from calco.cli.detect import objects_table
-from calco.collecting.collect import Collection, left_out_table
 from calco.console import Table, bar, cell, emit, say, show, warn
 from calco.errors import CalcoError, printable
 from support import ROOT
@@ -69,7 +68,7 @@ def test_every_part_of_a_table_is_shown_as_it_stands(capsys: pytest.CaptureFixtu
 
 def test_tables_of_what_others_named(capsys: pytest.CaptureFixture[str]) -> None:
     show(objects_table(Detections(boxes=np.array([[1, 2, 30, 40]], np.float32), classes=(SLY,))), width=200)
-    show(left_out_table(Collection(Path("out"), left_out={"000001": f"the server answered 404 {SLY}"})), width=200)
+    show(left_out_table({"000001": f"the server answered 404 {SLY}"}), width=200)
     assert capsys.readouterr().out.count(SHOWN) == 2
 
 

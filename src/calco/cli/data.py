@@ -18,15 +18,24 @@ def collect(args: list[str]) -> None:
     from calco.collecting.config import CollectConfig
 
     config = parse(CollectConfig, args, "collect", collect.__doc__)
+    from calco.collecting.collect import PHOTOGRAPHS, REPORT
     from calco.collecting.collect import collect as run
-    from calco.collecting.collect import left_out_table, verdict
-    from calco.console import bar, show
+    from calco.console import bar, show, warn
 
     with bar("collecting") as advance:
         done = run(config, progress=lambda _stage, count, of: advance(count, of))
-    if done.left_out or done.boxes_left_out or done.remarks:
-        show(left_out_table(done))
-    show(verdict(done))
+    for what, left_out in (("images", done.left_out), ("boxes", done.boxes_left_out)):
+        if left_out:
+            show(left_out_table(left_out, what))
+    for remark in done.remarks[:5]:
+        warn(remark)
+    text = f"{len(done.photographs)} of {done.listed} images are there"
+    text += f", {done.fetched} of them fetched now" if done.fetched else ""
+    if done.crops:
+        text += f"; {len(done.crops)} crops in {len(set(done.crops.values()))} groups are in {done.out}"
+        hidden = done.out / PHOTOGRAPHS
+        text += f", the photographs in {hidden}" if hidden.is_dir() else ""
+    show(f"{text}; {done.out / REPORT} lists remarks and everything that was left out")
 
 
 def prepare(args: list[str]) -> None:
@@ -58,21 +67,22 @@ def _counts_table(manifest: "Manifest") -> "Table":
     return table
 
 
-def left_out_table(left_out: Mapping[str, str]) -> "Table":
+def left_out_table(left_out: Mapping[str, str], what: str = "images") -> "Table":
     """Return a table of the reasons, the number of images that each has cost, and some of these."""
     from calco.console import Table
 
-    reasons: dict[str, list[str]] = {}
+    alike: dict[str, dict[str, str]] = {}  # reasons that differ in numbers and addresses are one
     for name, reason in left_out.items():
         # The same for all images that it holds for: without the image's own name or path.
         last = re.escape(name.rpartition("/")[2])
         general = re.sub(rf"\S*{last}\.\w+|^{re.escape(name)}\b", "...", reason) if last else reason
-        reasons.setdefault(general, []).append(name)
+        alike.setdefault(re.sub(r"\d+|\(http[^)]*\)", "...", general), {})[name] = general
     table = Table("left out, because", box=None, header_style="bold")
-    table.add_column("images", justify="right")
+    table.add_column(what, justify="right")
     table.add_column("such as")
-    for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
-        table.add_row(reason, str(len(names)), ", ".join(names[:3]) + (", ..." if len(names) > 3 else ""))
+    for key, reasons in sorted(alike.items(), key=lambda entry: -len(entry[1])):
+        reason = key if len(set(reasons.values())) > 1 else next(iter(reasons.values()))
+        table.add_row(reason, str(len(reasons)), ", ".join([*reasons][:3]) + (", ..." if len(reasons) > 3 else ""))
     return table
 
 

@@ -1,6 +1,5 @@
 """`calco collect`: from a list of annotations to a folder of photographs, or of what their boxes name."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from calco.annotations.record import Annotations, Record
 from calco.collecting.config import CollectConfig
 from calco.collecting.crops import check_labels, cut
 from calco.collecting.download import JOURNAL, download
-from calco.console import Table
 from calco.errors import CalcoError
 from calco.files import digest, list_files, read_json, write_json
 from calco.locks import is_lock
@@ -143,41 +141,3 @@ def _downloaded(listed: Annotations, done: Collection, config: CollectConfig, re
     done.photographs, done.fetched = fetched.files, len(fetched.files) - fetched.kept
     done.left_out |= fetched.failed
     return {name: record for name, record in records.items() if name in fetched.files}
-
-
-def verdict(done: Collection) -> str:
-    """Return a sentence on what is there now, and where the report is."""
-    text = f"{len(done.photographs)} of {done.listed} images are there"
-    text += f", {done.fetched} of them fetched now" if done.fetched else ""
-    if done.crops:
-        groups = len(set(done.crops.values()))
-        text += f"; {len(done.crops)} crops in {groups} groups are in {done.out}"
-        text += f", the photographs in {done.out / PHOTOGRAPHS}" if (done.out / PHOTOGRAPHS).is_dir() else ""
-    return f"{text}; {done.out / REPORT} names what was left out"
-
-
-def left_out_table(done: Collection) -> Table:
-    """Return a table of the images and boxes that were left out, by reason, each with an example."""
-    table = Table(title="left out", title_justify="left")
-    for heading in ("what", "how many", "why", "for example"):
-        table.add_column(heading, justify="right" if heading == "how many" else "left", overflow="fold")
-    for what, entries in (("images", done.left_out), ("boxes", done.boxes_left_out)):
-        for reason, names in _by_reason(entries):
-            table.add_row(what, f"{len(names):,}", reason, names[0])
-    for remark in done.remarks[:5]:
-        table.add_row("remark", "", remark, "")
-    if len(done.remarks) > 5:
-        table.add_row("remarks", f"{len(done.remarks):,}", f"all of them are in {REPORT}", "")
-    return table
-
-
-def _by_reason(entries: dict[str, str]) -> list[tuple[str, list[str]]]:
-    """Return the names of each reason, most frequent first; reasons that differ in numbers and addresses are one."""
-    found: dict[str, tuple[set[str], list[str]]] = {}
-    for name, reason in entries.items():
-        alike = re.sub(r"\d+|\(http[^)]*\)|/\S+", "…", reason)
-        reasons, names = found.setdefault(alike, (set(), []))
-        reasons.add(reason)
-        names.append(name)
-    merged = [(min(reasons) if len(reasons) == 1 else alike, names) for alike, (reasons, names) in found.items()]
-    return sorted(merged, key=lambda entry: -len(entry[1]))
