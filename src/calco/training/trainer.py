@@ -101,7 +101,8 @@ def _run_task(
     group.run_on_rank0(lambda: write_config(folder / "config.yaml", task.config, kind.product, kind.command))
     trainer.describe()
     trainer.run(progress=progress)
-    LOG.info(f"the {trainer.kept} model is {folder / 'model'}; score it with: {task.evaluate_command(folder)}")
+    kept = "last" if trainer.best is None else "best"
+    LOG.info(f"the {kept} model is {folder / 'model'}; score it with: {task.evaluate_command(folder)}")
     return folder
 
 
@@ -170,18 +171,13 @@ class Trainer(Generic[B]):
         """Command that resumes the run."""
         return f"{self.task.command} --resume {shlex.quote(str(self.folder))}"
 
-    @property
-    def kept(self) -> str:
-        """Weights of the model: the "best" of a validation, or the "last"."""
-        return "last" if self.best is None else "best"
-
     def describe(self) -> None:
         """Log the plan of the run."""
         left = f", resumed at step {self.step} after {duration(self.seconds)}" if self.step else ""
         each = f" in each of {self.group.world_size} processes" if self.group.world_size > 1 else ""
         num_validation = len(self.data.validation)
         validated = f"{num_validation} to validate" if num_validation else "none to validate"
-        limits = " or ".join(f"{value:g} {name}" for name, value in vars(self.limit).items() if value)
+        limits = " or ".join(f"{value:.9g} {name}" for name, value in vars(self.limit).items() if value)
         first, last = self.task.plan(self.step)
         LOG.info(
             f"{first}{self.num_items} {self.task.items} to train and {validated}, {last} with "
