@@ -85,7 +85,7 @@ def _dated(year: int, month: int, day: int, today: date) -> date:
 
 
 def _without_time(text: str) -> str:
-    """A date without the time of day behind it."""
+    """Return a date without the time of day after it."""
     found = _TIME.search(text)
     before = text[: found.start()].rstrip(" ,") if found else text
     if found is None or not re.search(r"\d\D+\d|\d{5}", before):  # "24 12.16" is a date, and no day with a time
@@ -115,7 +115,7 @@ def _number(value: float, today: date, *, date1904: bool) -> date | int:
 
 
 def _compact(text: str, today: date) -> date:
-    """Eight digits: year, month, day; or day, month, year, whichever gives a possible year."""
+    """Return a date of eight digits: year, month, day, or day, month, year, whichever gives a possible year."""
     for year, month, day in ((text[:4], text[4:6], text[6:]), (text[4:], text[2:4], text[:2])):
         if FIRST_YEAR <= int(year) <= today.year and int(month) <= 12:
             return _dated(int(year), int(month), int(day), today)

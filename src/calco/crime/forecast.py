@@ -131,7 +131,7 @@ def ets(series: Floats, ahead: int, season: int, level: float) -> Prediction:
 
 
 def _at_least_zero(values: Floats, half: Floats) -> Prediction:
-    """No count is below 0."""
+    """Return a prediction whose counts are not below 0."""
     return Prediction(np.maximum(values, 0), np.maximum(values - half, 0), np.maximum(values + half, 0))
 
 

@@ -136,7 +136,7 @@ def _sampled(shares: Shares, rng: np.random.Generator) -> Numbers:
 
 
 def _numbers(means: Shares, rng: np.random.Generator) -> npt.NDArray[np.int32]:
-    """Count from 1 on around their means, with a long tail, up to the published most."""
+    """Return counts from 1 on around their means, with a long tail, up to the published maximum."""
     spread = rng.lognormal(-0.32, 0.8, BLOCK)  # its mean is 1
     values = 1 + rng.poisson(np.maximum(means - 1, 0.0) * spread)
     return np.minimum(values, MOST).astype(np.int32)

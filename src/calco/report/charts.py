@@ -38,7 +38,7 @@ class _Axes(NamedTuple):
         return TOP + (high - min(max(value, low), high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     def drawn(self, x_label: str, y_label: str, *, x_ticks: bool = True, whole: bool = False) -> str:
-        """Grid, ticks and labels."""
+        """Return grid, ticks and labels."""
         rows = [v for v in ticks(*self.y_ends) if not whole or v == int(v)]
         parts = [
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.y(v):.1f}" y2="{self.y(v):.1f}"/>'
@@ -66,7 +66,7 @@ def _text(x: float, y: float, text: str) -> str:
 
 
 def figure(title: str, inner: str, note: str = "", keys: str = "") -> Markup:
-    """A chart in its frame; `inner` and `keys` are HTML."""
+    """Return a chart in its frame; `inner` and `keys` are HTML."""
     words = f"<p>{_(note)}</p>" if note else ""
     head = f"<figcaption><span>{_(title)}</span><span>{keys}</span></figcaption>"
     return Markup(f'<figure class="chart">{head}{inner}{words}</figure>')
@@ -80,7 +80,7 @@ def lines(
     title: str, curves: Mapping[str, Points], x_label: str, y_label: str = "", *, unit: bool = False,
     at: float | None = None, note: str = "", values: Mapping[str, str] | None = None, steps: bool = False,
 ) -> Markup:  # fmt: skip
-    """Lines over each other, with their smoothed last values beside their names."""
+    """Draw lines over each other, with their smoothed last values beside their names."""
     shown = {name: _thinned(points) if not unit else list(points) for name, points in list(curves.items())[:COLOURS]}
     xs = [x for points in shown.values() for x, _y in points]
     axes = _Axes((0.0, 1.0), (0.0, 1.0))
@@ -120,14 +120,14 @@ def _line(axes: _Axes, points: Points, smooth: Points, colour: str, *, steps: bo
 
 
 def _thinned(points: Points) -> list[tuple[float, float]]:
-    """At most `MAX_POINTS`, each the mean of its neighbours, so that nothing depends on which ones are sampled."""
+    """Return at most `MAX_POINTS`, each the mean of its neighbours, so that nothing depends on a sample."""
     size = math.ceil(len(points) / MAX_POINTS) or 1
     bins = [points[start : start + size] for start in range(0, len(points), size)]
     return [(sum(p[0] for p in part) / len(part), sum(p[1] for p in part) / len(part)) for part in bins]
 
 
 def _smoothed(points: Points) -> list[tuple[float, float]]:
-    """An exponential moving average, corrected at the start; the points themselves where they are few."""
+    """Return an exponential moving average, corrected at the start; a few points stay as they are."""
     if len(points) < MIN_SMOOTHED:
         return list(points)
     keep = math.exp(-1 / max(1.0, SMOOTHING_SHARE * len(points)))
@@ -140,7 +140,7 @@ def _smoothed(points: Points) -> list[tuple[float, float]]:
 
 
 def _limits(values: Sequence[float]) -> Ends:
-    """A range that outliers cannot blow up: all but the highest and lowest hundredth, with a margin."""
+    """Return a range that ignores outliers: all but the highest and lowest hundredth, with a margin."""
     ordered = sorted(values)
     cut = len(ordered) // 100
     low, high = ordered[cut], ordered[len(ordered) - 1 - cut]
@@ -189,7 +189,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _family(kind: str, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
-    """The chart that a curve belongs to, and its name there."""
+    """Return the chart that a curve belongs to, and its name there."""
     words = [_PARTS.get(part, part) for part in name.split("_")]
     if kind == "validation":
         return f"Validation {labels.get(name, ' '.join(words))}", "validation"
@@ -224,7 +224,7 @@ def histogram(
 
 
 def scatter(title: str, points: Points, x_label: str, y_label: str, note: str = "") -> Markup:
-    """Dots over [0, 1] in both directions."""
+    """Draw dots over [0, 1] in both directions."""
     axes = _Axes((0.0, 1.0), (0.0, 1.0))
     dots = "".join(f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="2.2"/>' for x, y in points)
     described = f"{title}: {len(points):,} dots, {y_label} over {x_label}."
@@ -232,7 +232,7 @@ def scatter(title: str, points: Points, x_label: str, y_label: str, note: str = 
 
 
 def heat_map(title: str, grid: npt.NDArray[np.float64], note: str = "") -> Markup:
-    """Places of an image, rows x columns: the fuller, the more often something is there."""
+    """Draw how often objects are at each place of an image (rows x columns)."""
     rows, across = grid.shape
     most = float(grid.max(initial=0.0)) or 1.0
     size, height = WIDTH / across, WIDTH / across * rows
@@ -246,7 +246,7 @@ def heat_map(title: str, grid: npt.NDArray[np.float64], note: str = "") -> Marku
 
 
 def bars(title: str, numbers: Mapping[str, float], note: str = "", shown: Mapping[str, str] | None = None) -> Markup:
-    """Names, bars and numbers below each other."""
+    """Draw names, bars and numbers below each other."""
     most = max(numbers.values(), default=0) or 1
     rows = "".join(
         f'<li><span>{_(name)}</span><i style="width:{100 * number / most:.1f}%"></i>'
@@ -257,13 +257,13 @@ def bars(title: str, numbers: Mapping[str, float], note: str = "", shown: Mappin
 
 
 def stripes(title: str, colours: Sequence[tuple[float, float, float]]) -> Markup:
-    """Colours (red, green, blue, 0..255) beside each other."""
+    """Draw colours (red, green, blue, 0..255) beside each other."""
     drawn = "".join('<i style="background:rgb({:.0f},{:.0f},{:.0f})"></i>'.format(*colour) for colour in colours)
     return figure(title, f'<div class="swatches" role="img" aria-label="{_(title)}">{drawn}</div>')
 
 
 def ratios(rows: Sequence[tuple[str, float, float, float, str]], head: Sequence[str]) -> str:
-    """An SVG file of its own: bars from 1 to a ratio on a scale of doublings, with their intervals."""
+    """Return a whole SVG file: bars from 1 to a ratio on a scale of doublings, with their intervals."""
     width, left, right, step, top = 1200, 380, 290, 42, 28
     low = min([-1, *(math.floor(math.log2(row[2])) for row in rows)])
     high = max([1, *(math.ceil(math.log2(row[3])) for row in rows)])

@@ -27,7 +27,7 @@ About = Mapping[str, str | Sequence[str]]
 
 
 def asset(name: str) -> Markup:
-    """A stylesheet or script of `report/static`."""
+    """Return a stylesheet or script of `report/static`."""
     return Markup((files("calco.report") / "static" / name).read_text(encoding="utf-8"))
 
 
@@ -47,7 +47,7 @@ def _environment() -> Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """The text of `templates/{template}.html.j2`; every value that is not `Markup` is escaped."""
+    """Return the text of `templates/{template}.html.j2`; every value that is not `Markup` is escaped."""
     return _environment().get_template(f"{template}.html.j2").render(values)
 
 
@@ -61,13 +61,13 @@ def write_page(out: str | Path, template: str, *, name: str = "report.html", **v
 
 
 def count(num: int, noun: str = "image") -> str:
-    """Such as "1 image" or "1,200 images"."""
+    """Return a number with its noun, such as "1 image" or "1,200 images"."""
     plural = noun if num == 1 else f"{noun}es" if noun.endswith(("x", "ch", "ss")) else f"{noun}s"
     return f"{num:,} {plural}"
 
 
 def data_uri(image: Image) -> str:
-    """Image as a data URI: PNG where that is about as small as JPEG, which drawings and class maps are."""
+    """Return an image as a data URI: PNG if that is about as small as JPEG, as for drawings and class maps."""
     shown = fitted(image, MAX_SIDE)
     opened = Pillow.fromarray(shown[..., 0] if shown.shape[2] == 1 else shown)
     exact, small = io.BytesIO(), io.BytesIO()
@@ -78,7 +78,7 @@ def data_uri(image: Image) -> str:
 
 
 def fitted(image: Image, side: int) -> Image:
-    """Image as it is shown, HW1 or HW3 uint8, shrunk so that no side is longer than `side` pixels."""
+    """Return an image as it is shown, HW1 or HW3 uint8, shrunk so that no side is longer than `side` pixels."""
     shown = imaging.as_dtype(imaging.visible(image), np.uint8)
     height, width = shown.shape[:2]
     scale = min(1.0, side / max(height, width))
@@ -86,7 +86,7 @@ def fitted(image: Image, side: int) -> Image:
 
 
 def img_tag(image: Image, alt: str, css: str = "") -> Markup:
-    """An `img` with its size, so that the page does not jump while it is laid out."""
+    """Return an `img` with its size, so that the page does not jump while it is laid out."""
     height, width = image.shape[:2]
     tag = '<img class="{}" width="{}" height="{}" alt="{}" src="{}">'
     return Markup(tag).format(css, width, height, escape(alt), data_uri(image))

@@ -75,7 +75,7 @@ def score_cells(
     *,
     mark: bool = True,
 ) -> dict[str, Cell]:
-    """Cells of one column of scores, by system; equal to the digits shown means equally good."""
+    """Return the cells of one column of scores, by system; equal digits mean equally good."""
     known = {name: score for name, score in scores.items() if score is not None and math.isfinite(score.mean)}
     ends = [end for score in known.values() for end in (score.mean, score.low, score.high) if end is not None]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
