@@ -13,11 +13,13 @@ import torch
 import calco.cli
 from calco import CalcoError, imaging
 from calco.benchmarks import bench as benches
+from calco.benchmarks.answers import crowd, plain_nms, row_nms, take_weights
 from calco.benchmarks.bench import BEGIN, END, Bench, bench, times
 from calco.benchmarks.config import GROUPS, BenchConfig, Sizes
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
 from calco.benchmarks.setting import Row, Timed, grey, scene, write_images
 from calco.data.config import JitterConfig
+from calco.detection.boxes import nms
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.layers import count_parameters
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
@@ -26,7 +28,8 @@ from calco.training.step import Networks, training_step
 
 TINY = Sizes(
     size=32, depth=5, filters=4, batches=(2,), large=64, drawn=8, pairs=24, together=(2,), steps=4, photographs=4,
-    photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60),
+    photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
+    exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
     started=("--help",),
 )  # fmt: skip
 
@@ -41,10 +44,7 @@ def both(depth: int = 5) -> tuple[Reference, Networks]:
         compute=ComputeConfig(device="cpu", precision="fp32", channels_last=False),
     )
     loop, networks = Reference(depth, 4, layers=2), Networks(config, 3, 3, torch.device("cpu"))
-    assert networks.discriminator is not None
-    # The same layers are in both, in the same order.
-    for theirs, ours in ((loop.generator, networks.generator), (loop.discriminator, networks.discriminator)):
-        theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    take_weights(loop, networks)
     return loop, networks
 
 
@@ -160,6 +160,13 @@ def test_the_page_holds_the_table_in_its_place(measured: tuple[Bench, Path]) -> 
     assert "old" not in page
     assert all(f"| {line.name} |" in page for line in done.rows)
     assert done.machine.processor in page
+
+
+def test_the_loops_of_boxes_keep_what_calco_keeps() -> None:
+    found, scores = crowd(0, 800)
+    kept = nms(found, scores, 0.5).tolist()
+    assert plain_nms(found.tolist(), scores.tolist()) == row_nms(found, scores) == kept
+    assert 30 < len(kept) < 400  # many boxes around each object
 
 
 def test_groups_are_those_that_are_measured() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from calco.report import server as module
 from calco.report.server import Handler, open_port
 
 BODY = b"x" * 3_000_000
@@ -126,3 +127,38 @@ def test_other_methods_and_frames_of_other_sites_are_refused(opened: Opened) -> 
     assert head.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
     assert head.headers["X-Content-Type-Options"] == "nosniff"
     assert "Python" not in head.headers["Server"]
+
+
+def test_a_slow_request_is_ended_and_blocks_nobody(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Page, "timeout", 0.5)
+    port = opened()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+        assert asked(port).status == 200
+        ended = False
+        for _ in range(300):  # a byte before each silence would be long enough: the whole time is limited
+            try:
+                slow.sendall(b"X")
+                slow.settimeout(0.1)
+                ended = slow.recv(1000) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+            if ended:
+                break
+        assert ended
+
+
+def test_connections_beyond_the_limit_are_closed(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 2)
+    port = opened()
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+    for each in held:
+        each.sendall(b"GET /")
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as third:
+        third.sendall(b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert third.recv(100) == b""
+    for each in held:
+        each.close()

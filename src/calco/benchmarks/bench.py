@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import speed
+from calco.benchmarks import answers, speed
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed
 from calco.errors import CalcoError
@@ -40,7 +40,10 @@ ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "memory": speed.peaks,
     "large": speed.images,
     "processes": speed.two_against_one,
+    "boxes": answers.boxes,
+    "crime": answers.questions,
     "start": speed.start,
+    "exact": answers.curves,
 }
 
 

@@ -8,7 +8,8 @@ from calco.errors import CalcoError
 from calco.records import check_numbers
 
 GROUPS: Final = (
-    "training", "inference", "video", "data", "build", "memory", "large", "processes", "start",
+    "training", "inference", "video", "data", "build", "memory", "large", "processes", "boxes", "crime", "start",
+    "exact",
 )  # fmt: skip
 """Groups of rows, in the order of the table."""
 
@@ -19,7 +20,7 @@ class BenchConfig:
 
     only: str = ""
     """Groups of rows, with commas between them: training, inference, video, data, build, memory, large, processes,
-    start; by default all of them."""
+    boxes, crime, start, exact; by default all of them."""
 
     repeats: int = 5
     """Number of measurements of each, ours and the reference in turns; the medians count."""
@@ -78,6 +79,12 @@ class Sizes:
     together: tuple[int, ...] = (8, 32)  # pairs a step, of one process and of two
     large_wh: tuple[int, int] = (11_585, 8_632)  # of the images that are translated strip by strip
     steps: int = 10  # of the training in one process and in two; with larger batches fewer
+    boxes: int = 10_000
+    crime_rows: int = 2_000_000
     photographs: int = 240  # files for the build
     photograph_wh: tuple[int, int] = (640, 480)
+    exact_size: int = 64  # side of the images of the loss curves
+    exact_filters: int = 16
+    exact_steps: int = 300
+    exact_seeds: int = 3
     started: tuple[str, ...] = ("--help", "train --help", "evaluate --help", "translate --help", "detect train --help")

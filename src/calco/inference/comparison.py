@@ -11,7 +11,6 @@ import numpy as np
 from calco.files import atomic_write
 from calco.imaging import Image
 from calco.report.charts import lines
-from calco.report.page import write_page
 from calco.video.reading import Video, clock
 
 NAMES: Final = ("truth", "input", "output")
@@ -105,6 +104,8 @@ def write_report(video: Path, source: str, scores: Sequence[tuple[float, float]]
     ordered = sorted(range(len(scores)), key=lambda number: values[number])
     shown = {"Lowest": ordered[0], "Median": ordered[len(ordered) // 2], "Highest": ordered[-1]}
     tiles = {"mean PSNR": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
+    from calco.report.page import write_page  # with Jinja2: images are translated without it
+
     return write_page(
         page,
         "video",

@@ -1,10 +1,13 @@
 """Server of pages on this machine; each browser is answered in a thread of its own."""
 
 import contextlib
+import io
 import ipaddress
 import logging
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -16,6 +19,8 @@ LOG = logging.getLogger(__name__)
 LOOPBACK: Final = "127.0.0.1"
 # A page of another site that reaches this machine under a name of its own is refused.
 _OWN_NAMES: Final = frozenset({LOOPBACK, "localhost", "::1"})
+_AT_ONCE: Final = 1000  # threads; connections beyond them are closed
+_SECONDS: Final = 30.0  # for a whole request, and for taking the answer
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -23,11 +28,28 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "Calco", ""
-    timeout = 30.0  # seconds of silence
+    timeout = _SECONDS
     names: frozenset[str] = _OWN_NAMES
     """Names by which this machine may be asked."""
     any_address = False
     """Answer requests to any IP address as well: a page of another site comes under a name."""
+
+    def setup(self) -> None:
+        """Read with one time limit for a whole request, however slowly it arrives."""
+        super().setup()
+        self._reader = _TimedReader(self.connection)
+        self.rfile = io.BufferedReader(self._reader)
+
+    def handle_one_request(self) -> None:
+        """Answer one request of a connection."""
+        self._reader.until = time.monotonic() + self.timeout
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """Read the head of a request; from then on the time limit is that of the answer."""
+        fine = super().parse_request()
+        self.connection.settimeout(self.timeout)
+        return fine
 
     def welcome(self) -> bool:
         """Return whether a request names this machine; answer 403 if not."""
@@ -64,6 +86,26 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+class _TimedReader(io.RawIOBase):
+    """Bytes of a connection until a moment: a byte now and then does not prolong it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.until = time.monotonic() + _SECONDS
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read some bytes into a buffer."""
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 def _host_of(asked: str) -> str:
     """Return the host in a Host header, without its port: "[::1]:8000" => "::1"."""
     asked = asked.strip().lower()
@@ -77,6 +119,24 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 1024  # the kernel may allow fewer
     daemon_threads = True
     block_on_close = False
+
+    def __init__(self, *args: Any) -> None:
+        self._free = threading.BoundedSemaphore(_AT_ONCE)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; without a free one close the connection."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer within the thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection, which may be gone already."""

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final
 
 from calco.imaging import Image
-from calco.video.browser import Page
 from calco.video.capture import Capture
 from calco.video.names import is_video
 from calco.video.pipeline import RenderedFrame, run
@@ -178,6 +177,8 @@ def open_sinks(
             sinks.append(sink_for(out, lambda: capture.rate, stopped))
             held.callback(sinks[-1].close)
         if page is not None:
+            from calco.video.browser import Page  # with Jinja2: only where a page is shown
+
             sinks.append(shown := Page(page, title, status.line))
             held.callback(shown.close)
             LOG.info(f"the page is {shown.address}")
