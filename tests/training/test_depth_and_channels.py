@@ -1,6 +1,7 @@
 """From images of any depth and number of channels to a model, its report, and images of the same kind."""
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -118,7 +119,9 @@ def test_transparency_lies_over_the_background_of_the_training(tmp_path: Path) -
     assert np.array_equal(imaging.read(tmp_path / "out.png"), load(run)(paper))
 
 
-def test_names_that_are_no_utf_8_go_the_whole_way(tmp_path: Path) -> None:
+def test_names_that_are_no_utf_8_go_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What pytest records of the log travels between its processes as UTF-8.
+    monkeypatch.setattr(logging.getLogger("calco"), "propagate", False)
     names = [os.fsdecode(b"p%d\xe9.png" % number) for number in range(7)]
     for side in ("input", "target"):
         folder = tmp_path / os.fsdecode(b"caf\xe9") / side
