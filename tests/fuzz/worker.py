@@ -42,7 +42,7 @@ def peak_megabytes() -> float:
 
 def main(first: int, last: int, folder: Path) -> None:
     # A warning would reach the person at the terminal.
-    warnings.simplefilter("error")
+    warnings.simplefilter("error", append=True)
     known = list(subjects(folder))
     whole = [subject.path.read_bytes() for subject in known]
     for subject in known:
