@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from calco import imaging
 from calco.cli import main
 from calco.data.box_augmentation import no_augmentation
-from calco.data.config import BoxAugmentConfig, SplitConfig
+from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.detection.initial import initial_network
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
 from calco.detection.learning.setup import BoxedImages, load_batch, open_boxes
@@ -61,6 +61,25 @@ def tiny(images: Path, out: Path, **other: Any) -> DetectTrainConfig:
 @pytest.fixture(scope="module")
 def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_detector(tiny(images, tmp_path_factory.mktemp("runs") / "whole"), progress=False)
+
+
+def test_a_detector_starts_from_another_whose_classes_it_matches_by_name(
+    images: Path, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = CLASSES[1]
+    config = tiny(
+        images, tmp_path / "run", start=str(run), weights="auto", source=SourceConfig(classes=(kept,)),
+        optimiser=DetectOptimiserConfig(batch=8, ema=0.9, learning_rate=1e-12), limit=LimitConfig(epochs=0, steps=1),
+    )  # fmt: skip
+    again = train_detector(config, progress=False)
+    theirs, ours = (load_file(folder / "model" / "model.safetensors") for folder in (run, again))
+    assert torch.allclose(ours["classes.weight"], theirs["classes.weight"][1:2], atol=1e-6)
+    assert torch.allclose(ours["edges.weight"], theirs["edges.weight"], atol=1e-6)
+    origin = load_detector_info(again).provenance["weights"]
+    assert origin.startswith(f"weights of {run}: detector ")
+    assert origin.endswith(f"classes that it knew: {kept}")
+    with pytest.raises(CalcoError, match="leave out --model d-fine"):
+        tiny(images, tmp_path / "other", start=str(run), model="d-fine")
 
 
 @pytest.mark.slow

@@ -79,6 +79,8 @@ class TrainConfig:
 
     images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
     """Images, videos or shards: a folder, a file or an address; hub:owner/name; or the built-in drawings, openmoji."""
+    start: str = ""
+    """Run or model folder whose weights the networks start with, where names and shapes agree."""
     out: str = ""
     """Folder of the run; by default a new one under runs/."""
     seed: int = 0

@@ -78,7 +78,8 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     pasted = replace(pasted, cutouts=absolute_path(pasted.cutouts), cutout_masks=absolute_path(pasted.cutout_masks))
     recipe = replace(config.recipe, erase=erase, composite=pasted)
     images = absolute_path(config.images) or ""
-    return replace(config, images=images, recipe=recipe, source=absolute_paths(config.source))
+    start = absolute_path(config.start or None) or ""
+    return replace(config, images=images, start=start, recipe=recipe, source=absolute_paths(config.source))
 
 
 def choose_composition(

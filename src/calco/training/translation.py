@@ -30,6 +30,7 @@ from calco.training.objectives import balance
 from calco.training.pairs import Batch, Data, load_batch, open_data
 from calco.training.processes import ProcessGroup, ready_device
 from calco.training.run_folder import read_config
+from calco.training.start import start_from
 from calco.training.step import Networks, rate_at, training_step
 from calco.training.task import Task, Validation
 from calco.training.trainer import run_task
@@ -89,6 +90,7 @@ class Translation(Task[Batch]):
         self.device = ready_device(config.compute, group)
         channels = self.data.in_channels, self.data.out_channels
         self.networks = Networks(self.config, *channels, self.device, group)
+        self.started = "" if resume or not config.start else start_from(config.start, self.networks.modules)
         self.lower_is_better = METRICS[self.config.keep.best_by].better == "lower"
         self._mean_target: Image | None = None
 
@@ -111,10 +113,20 @@ class Translation(Task[Batch]):
     def plan(self, step: int) -> tuple[str, str]:
         """Recipe, device and precision."""
         config = self.config
-        if (begins := describe_start(config.generator, self.networks.from_imagenet)) and not step:
+        if self.started and not step:
+            LOG.info("%s", self.started)
+        elif (begins := describe_start(config.generator, self.networks.from_imagenet)) and not step:
             expected = self.networks.from_imagenet or not config.generator.pretrained
             LOG.log(logging.INFO if expected else logging.WARNING, begins)
         return f"recipe {config.recipe.recipe}, ", f"{self.device} in {NAMES[self.networks.dtype]}"
+
+    def position(self) -> dict[str, Any]:
+        """Origin of the first weights."""
+        return {"started": self.started}
+
+    def load_position(self, position: Mapping[str, Any]) -> None:
+        """Restore the origin of the first weights."""
+        self.started = str(position.get("started", ""))
 
     def rate(self, step: int, progress: float) -> float:  # noqa: ARG002
         """Learning rate at a share of the run."""
@@ -202,7 +214,8 @@ class Translation(Task[Batch]):
         return ModelInfo(
             generator=config.generator, recipe=config.recipe, jitter=config.jitter, in_channels=self.data.in_channels,
             out_channels=self.data.out_channels, source=config.source, split=config.split, seed=config.seed, step=step,
-            scores=dict(scores or {}), provenance=provenance or {},
+            scores=dict(scores or {}),
+            provenance=(provenance or {}) | ({"start": self.started} if provenance and self.started else {}),
         )  # fmt: skip
 
     def mean_target(self) -> Image:
@@ -256,6 +269,8 @@ def summary(config: TrainConfig, data: Data) -> str:
         f"generator: {config.generator.architecture}, {count_parameters(network):,} parameters, "
         f"{data.in_channels} channels in, {data.out_channels} out",
     ]
+    if config.start:
+        lines.append(start_from(config.start, {"generator": network}))
     if config.objective.gan == "none":
         return "\n".join([*lines, "discriminator: none"])
     parameters = count_parameters(build_discriminator(config.discriminator, data.in_channels + data.out_channels))

@@ -77,6 +77,8 @@ class DetectTrainConfig:
     """Detector to train: lite, rt-detr-v2, d-fine, or a detector of transformers by its hub name or its folder."""
     weights: Literal["auto", "scratch"] = "auto"
     """First weights: pretrained where they are available (auto), or random (scratch)."""
+    start: str = ""
+    """Run or model folder of a detector to start from: its architecture and weights; classes are matched by name."""
     out: str = ""
     """Folder of the run; by default a new one under runs/."""
     seed: int = 0
@@ -99,5 +101,10 @@ class DetectTrainConfig:
     def __post_init__(self) -> None:
         check_numbers(self, freeze=(0, 7), calm=(0, 1))
         check_side(self.size, least=64, multiple=32)
+        if self.start and (self.model != "lite" or self.weights == "scratch"):
+            raise UsageError(
+                f"--start {self.start} brings its own architecture and weights; leave out --model {self.model} and "
+                f"--weights {self.weights}"
+            )
         if self.compute.activation_checkpointing:
             raise UsageError("--activation-checkpointing is for translators; give a smaller --batch or --size instead")

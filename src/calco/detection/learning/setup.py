@@ -133,6 +133,7 @@ def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainCon
     config = replace(
         config, images=absolute_path(config.images) or "", source=absolute_paths(config.source),
         model=(absolute_path(config.model) if "/" in config.model else None) or config.model,
+        start=absolute_path(config.start or None) or "",
     )  # fmt: skip
     source = open_source(config.images, config.source)
     splits = split_items(source.items, config.split)

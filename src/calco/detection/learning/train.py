@@ -24,14 +24,24 @@ from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.setup import DetectionBatch, DetectionData, load_batch, open_boxes
 from calco.detection.lite import LiteDetector
 from calco.detection.metrics import Scores, average_precision
-from calco.detection.model import BATCH, Detector, DetectorInfo, build_network, save_detector
+from calco.detection.model import (
+    BATCH,
+    Detector,
+    DetectorInfo,
+    build_network,
+    detector_folder,
+    load_detector_info,
+    save_detector,
+)
 from calco.detection.network import DetectionNetwork, Learner
 from calco.errors import CalcoError
 from calco.imaging import Image
+from calco.inference.folder import read_weights
 from calco.networks.machine import NAMES
 from calco.training.checkpoint import TrainableNetworks, latest_checkpoint, load_position
 from calco.training.processes import SINGLE, ProcessGroup, need_compiler, ready_device
 from calco.training.run_folder import read_config
+from calco.training.start import check_shared, take_weights
 from calco.training.task import Task, Validation
 from calco.training.trainer import run_task
 
@@ -70,10 +80,36 @@ def load_detect_config(path: str | Path) -> DetectTrainConfig:
 def first_network(config: DetectTrainConfig, data: DetectionData) -> InitialNetwork:
     """Build the network of a new run with its first weights."""
     torch.manual_seed(config.seed)
+    if config.start:
+        return _started_network(config, data.classes)
     lite = {"width": config.lite.width, "depth": config.lite.depth}
     return initial_network(
         config.model, data.classes, scratch=config.weights == "scratch", lite=lite, freeze=config.freeze
     )
+
+
+def _started_network(config: DetectTrainConfig, classes: Sequence[str]) -> InitialNetwork:
+    """Build the architecture of the detector to start from, with its weights; rows of classes are taken by name."""
+    info = load_detector_info(config.start)
+
+    def build(num_classes: int) -> DetectionNetwork:
+        return build_network(info.architecture, info.settings, num_classes)
+
+    network = build(len(classes))
+    wider = build(len(classes) + 1).state_dict()
+    axes = {
+        name: next(axis for axis in range(tensor.dim()) if tensor.shape[axis] != wider[name].shape[axis])
+        for name, tensor in network.state_dict().items()
+        if tensor.shape != wider[name].shape
+    }
+    rows = [(info.classes.index(name), row) for row, name in enumerate(classes) if name in info.classes]
+    took = take_weights(network, read_weights(detector_folder(config.start)), axes=axes, rows=rows)
+    check_shared(config.start, took)
+    if isinstance(network, LiteDetector):
+        network.freeze(config.freeze)
+    known = ", ".join(classes[row] for _, row in rows) or "none"
+    origin = f"weights of {config.start}: {took.describe('detector')}; classes that it knew: {known}"
+    return InitialNetwork(network, info.architecture, info.settings, origin)
 
 
 def _resumed_network(config: DetectTrainConfig, classes: Sequence[str]) -> InitialNetwork:
