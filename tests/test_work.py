@@ -139,6 +139,7 @@ def test_what_a_worker_of_ray_refuses_is_told(ray: None) -> None:
         list(results(RAY, READ, ["absent.png"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["webdataset", "parallel"])
 def test_ray_prepares_the_same_bytes_though_a_worker_dies(ray: None, images: Path, tmp_path: Path, format: Any) -> None:
     recipe, note = deadly(tmp_path)
@@ -150,6 +151,7 @@ def test_ray_prepares_the_same_bytes_though_a_worker_dies(ray: None, images: Pat
     assert contents(tmp_path / "ray") == contents(tmp_path / "here")
 
 
+@pytest.mark.slow
 def test_shards_are_written_elsewhere_and_gone_on_with(ray: None, images: Path, tmp_path: Path) -> None:
     digest = prepared(images, tmp_path / "here", jobs=1)
     there = f"file://{tmp_path}/there"
@@ -168,6 +170,7 @@ def test_shards_are_written_elsewhere_and_gone_on_with(ray: None, images: Path, 
         prepared(images, there, format="parallel")
 
 
+@pytest.mark.slow
 def test_a_image_that_always_kills_ends_in_one_line_and_the_rest_stays(ray: None, images: Path, tmp_path: Path) -> None:
     recipe, _ = deadly(tmp_path, always=True)
     with pytest.raises(CalcoError, match="a Ray worker ended before its work, 4 times.*what is written stays"):
@@ -175,6 +178,7 @@ def test_a_image_that_always_kills_ends_in_one_line_and_the_rest_stays(ray: None
     assert list((tmp_path / "out").glob("*.tar"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "engine"), [("folder", Engine(jobs=2)), ("webdataset", RAY)])
 def test_translation_is_the_same_by_any_engine(
     ray: None, model: Path, images: Path, tmp_path: Path, format: Any, engine: Engine
@@ -214,6 +218,7 @@ def shape_of(content: Any) -> Any:
     return 0 if isinstance(content, float) else content
 
 
+@pytest.mark.slow
 def test_scores_are_the_same_by_any_engine(ray: None, model: Path, images: Path, tmp_path: Path) -> None:
     for path in images.rglob("*.png"):  # two halves side by side
         imaging.write(path, np.concatenate([imaging.read(path), 255 - imaging.read(path)], axis=1))

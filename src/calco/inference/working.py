@@ -28,7 +28,7 @@ from calco.imaging import Image
 from calco.imaging.arrays import in_strips
 from calco.imaging.strips import is_large, open_large
 from calco.imaging.writing import write_strips
-from calco.inference.folder import DESCRIPTION, WEIGHTS
+from calco.inference.folder import DESCRIPTION
 from calco.inference.inputs import Maker, pair_maker
 from calco.inference.large import Drawing, Moved, draw
 from calco.inference.loading import is_exported, load, model_folder
@@ -226,7 +226,7 @@ def weights_digest(model: str | Path | Translator) -> str:
     if is_exported(model):
         return digest(model)
     folder = model_folder(model)
-    return digest(folder / DESCRIPTION, folder / WEIGHTS)
+    return digest(folder / DESCRIPTION)  # it holds the digest of the weights, which loading checks
 
 
 class Worker:
