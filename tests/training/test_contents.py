@@ -118,7 +118,10 @@ def test_runs_that_were_scored_on_other_images_of_the_same_names_are_not_compare
     evaluate(EvaluateConfig(model=run, images=tmp_path / "one", out=tmp_path / "again"))
     names = [str(tmp_path / f"report-{name}") for name in ("one", "two")]
     main(["compare", *names, "--out", str(tmp_path / "page.html")])
-    said = " ".join(capsys.readouterr().err.split())
+    printed = capsys.readouterr()
+    heads = [line for line in printed.out.splitlines() if "report-one" in line or "images" in line]
+    assert ["report-one" in line for line in heads[:2]] == [True, False]  # a run's number of images below its name
+    said = " ".join(printed.err.split())
     page = (tmp_path / "page.html").read_text()
     for text in (said, page):
         assert "different images (0 in common); 1 are the same under another name; 3 have equal names" in text

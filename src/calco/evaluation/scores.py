@@ -134,7 +134,7 @@ def terminal_table(
     result = TerminalTable(title=title or None, caption=caption, title_style="bold")
     result.add_column("")
     for system in systems:
-        result.add_column(system, justify="right")
+        result.add_column(cell(*system.split("\n")), justify="right")
     for key, metric in metrics.items():
         shown = {name: metric.text(row[key].mean) for name, row in systems.items() if key in row}
         means = [row[key].mean for row in systems.values() if key in row and math.isfinite(row[key].mean)]
