@@ -211,7 +211,7 @@ def writing_file(path: str | Path, verb: str, *, beside: Sequence[str | Path] = 
 def new_file(
     path: str | Path, verb: str, *, beside: Sequence[str | Path] = (), overwrite: bool = False
 ) -> Iterator[None]:
-    """Hold a file, and others `beside` it, for a command with --overwrite, which replaces them whoever wrote them.
+    """Hold a file, and others `beside` it, for a command with --overwrite, which replaces also files of others.
 
     Raises:
         CalcoError: If another command is writing the file, or one of the files is there and `overwrite` is not given.

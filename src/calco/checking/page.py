@@ -134,7 +134,7 @@ def _shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
 
 
 def _visible_mask(source: Source, mask: Image) -> Image:
-    """Return a mask as it is understood, class by class in its own colour, HW3; as it stands where it is not."""
+    """Return a mask with each class in its own colour, HW3; unchanged if Calco does not understand it."""
     if source.masks is not None:
         with suppress(CalcoError):
             return paint(source.masks.encoding.read(mask)[0], palette_for(source.masks.names))
