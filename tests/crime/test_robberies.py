@@ -179,6 +179,11 @@ def test_a_workbook_without_a_month_between_others_is_refused(tmp_path: Path) ->
         list(robbery_rows(path, sheets=("ENERO",)))
 
 
+def test_the_same_address_in_the_same_row_of_two_sheets_is_said(tmp_path: Path, kinds: Path) -> None:
+    done = cleaned(workbook(tmp_path, ENERO=[HEADER, ROW], FEBRERO=[HEADER, ROW]), kinds)
+    assert "sheet FEBRERO, row 2 has the same address as sheet ENERO, row 2: perhaps one robbery" in done.remarks
+
+
 @pytest.mark.parametrize(
     ("sheets", "told"),
     [

@@ -115,7 +115,8 @@ def chart(args: list[str]) -> None:
 
     config = parse(ChartConfig, args, "crime chart", chart.__doc__)
     files = run(config)
-    say(f"{len(files)} files are in {config.out}: {', '.join(path.name for path in files)}")
+    count = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+    say(f"{count} in {config.out}: {', '.join(path.name for path in files)}")
 
 
 def forecast(args: list[str]) -> None:

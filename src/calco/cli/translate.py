@@ -34,7 +34,8 @@ def _report_images(done: "Translation") -> None:
     from calco.console import say, warn
 
     kept = f", {done.kept} kept from before" if done.kept else ""
-    say(f"{done.written} images written to {done.out}{kept}, computed on {done.computed_on}")
+    images = "image" if done.written == 1 else "images"
+    say(f"{done.written} {images} written to {done.out}{kept}, computed on {done.computed_on}")
     for note in done.notes:
         warn(note)
     for name, reason in list(done.left_out.items())[:_NUM_IMAGES]:

@@ -19,7 +19,7 @@ from calco.errors import CalcoError, MissingExtraError, printable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DEFAULT: Final = "duckdb:///crime.duckdb"
+DEFAULT: Final = "crime.duckdb"
 _FILES: Final = (".duckdb", ".ddb", ".db")
 # A database from anywhere may hold views that read files of this machine or load a library: they must not run.
 _CLOSED: Final[dict[str, Any]] = {
@@ -72,14 +72,14 @@ def duckdb_path(url: str) -> Path | None:
         if Path(url).suffix.lower() in _FILES:
             return Path(url)
         raise CalcoError(
-            f"{redact_address(url)} is not a database; give a file that ends in .duckdb, or a URL such as {DEFAULT} or "
+            f"{redact_address(url)} is not a database; give a file that ends in .duckdb, or a URL such as "
             "mysql://USER:PASSWORD@HOST:3306/DATABASE"
         )
     if not url.startswith("duckdb://"):
         return None
     rest = unquote(url.removeprefix("duckdb://"))
     if not rest.strip("/"):
-        raise CalcoError(f"{redact_address(url)} names no file; give one such as {DEFAULT}")
+        raise CalcoError(f"{redact_address(url)} names no file; give one such as duckdb:///{DEFAULT}")
     if rest.startswith("/") and not rest.startswith("//"):
         absolute = Path(rest)
         return absolute if absolute.parent != Path("/") and absolute.parent.is_dir() else Path(rest[1:])

@@ -164,6 +164,10 @@ def _sheets(held: Mapping[str, Sheet], columns: Columns, wanted: Sequence[str], 
     return titles
 
 
+def _place(row: Row) -> str:
+    return f"sheet {row.sheet}, row {row.line}" if row.sheet else f"line {row.line}"
+
+
 def clean_robberies(
     rows: Sequence[Row],
     kinds: Sequence[tuple[Any, ...]],
@@ -181,11 +185,11 @@ def clean_robberies(
     done = CleanedRows(read=len(rows))
     ids = {spelling(kind): key for key, kind, _ in kinds}
     days = dates.complete_dates([_date(row, today) for row in rows])
-    links: dict[str, int] = {}
+    links: dict[str, Row] = {}
     for number, (row, day) in enumerate(zip(rows, days, strict=True), 1):
         link = shown(row.raw.get("LINK"))
-        if link and (first := links.setdefault(link, row.line)) != row.line:
-            done.remarks.append(f"line {row.line} has the same address as line {first}: perhaps one robbery")
+        if link and (first := links.setdefault(link, row)) is not row:
+            done.remarks.append(f"{_place(row)} has the same address as {_place(first)}: perhaps one robbery")
         column, values = "", list[Any]([number])
         try:
             if row.problem:
