@@ -16,6 +16,7 @@ import pytest
 import calco.cli
 from calco import imaging
 from calco.annotations.detections import Detections
+from calco.annotations.record import Problem
 from calco.checking.check import check, quick_findings, report_findings
 from calco.checking.config import BESIDE, CheckConfig
 from calco.checking.findings import Inspection, find
@@ -265,6 +266,13 @@ def test_boxes_outside_the_image() -> None:
     facts = survey(source, 1)
     found = {f.kind: [case.keys for case in f.cases] for f in find(Inspection(source=source, facts=facts))}
     assert found == {"boxes-outside": [("outside",)], "boxes-beyond": [("beyond",)]}
+
+
+def test_a_box_of_an_image_that_is_not_used_is_named_once() -> None:
+    problem = Problem("labels/70.txt, line 2", "outside", "the box reaches outside; clipped", "70")
+    source = Source("annotations", "boxes", (Item("fine", "fine", ("fine.png",)),), boxed, problems=(problem,))
+    (finding,) = find(Inspection(source=source, facts=survey(source, 1)))
+    assert [str(case) for case in finding.cases] == ["labels/70.txt, line 2: the box reaches outside; clipped"]
 
 
 def test_the_same_facts_with_any_number_of_processes(write: Write, tmp_path: Path) -> None:

@@ -246,8 +246,10 @@ def _boxes(source: Source, facts: Sequence[Facts]) -> Iterator[Finding]:
             unused[stem].append(str(problem))
         elif key and problem.reason.endswith("left out"):
             lost.setdefault(key, []).append(str(problem))
+        elif key:
+            odd.setdefault(key, []).append(str(problem))
         else:
-            odd.setdefault(key or problem.where, []).append(str(problem))
+            odd.setdefault(problem.where, []).append(problem.reason)
     of_all = (problem for problem in source.problems if problem.fault in _OF_ALL)
     yield finding_of("boxes-order", (Case((problem.where,), problem.reason) for problem in of_all))
     yield finding_of("boxes-outside", (Case((key,), "; ".join(each)) for key, each in lost.items() if each))
