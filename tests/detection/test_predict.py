@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 
+import calco.cli
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.detection.config import PredictConfig
@@ -396,3 +397,13 @@ def test_lines_go_on_behind_the_last_whole_one(tmp_path: Path) -> None:
     assert [row["n"] for row in lines_of(tmp_path / "b.jsonl")] == [0, 1, 2, 3, 4, "new"]
     other = Journal(path, {"model": 2})
     assert other.count == 0
+
+
+def test_an_image_without_objects_gets_a_sentence_and_no_table(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("calco.detection.loading.open_detector", lambda *_, **__: Spots())
+    monkeypatch.setattr("calco.detection.loading.detector_digest", lambda *_, **__: "spots")
+    calco.cli.main(["detect", "predict", "m", str(images / "deep" / "nothing.png"), "--out", str(tmp_path / "x.png")])
+    told = "".join(capsys.readouterr())
+    assert "nothing found in 1 image\n" in told and "score" not in told

@@ -107,7 +107,7 @@ def predict(args: list[str]) -> None:
 
     with bars(unit="per second") as progress, status_line() as status:
         done = run(config, progress=progress, status=status)
-    if done.only is not None:
+    if done.only is not None and len(done.only):
         show(objects_table(done.only))
     if done.summary:
         say(done.summary)

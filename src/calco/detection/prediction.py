@@ -95,7 +95,8 @@ class DetectionCounts:
         self.empty += other.empty
 
     def summary(self, of: str) -> str:
-        """Return the counts, such as "3 knife, 12 pistol; nothing in 4 of 20 images"."""
+        """Return the counts, such as "3 knife, 12 pistol; nothing in 4 of 20 images"; `of` is images or frames."""
+        of = of.removesuffix("s") if self.seen == 1 else of
         if not self.objects:
             return f"nothing found in {self.seen} {of}"
         found = ", ".join(f"{count} {name}" for name, count in sorted(self.objects.items()))
