@@ -2,13 +2,24 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from calco.evaluation.metrics import colourfulness as scored_colourfulness
 from calco.networks.build import build_discriminator, build_generator
 from calco.networks.layers import count_parameters
 from calco.training.config import LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig, pix2pix, small, tutorial
-from calco.training.objectives import balance, discriminator_loss, generator_gan_loss, pixel_loss
+from calco.training.objectives import (
+    balance,
+    colourfulness,
+    discriminator_loss,
+    generator_gan_loss,
+    matching_loss,
+    perceptual_loss,
+    pixel_loss,
+    slope_penalty,
+)
 from calco.training.step import rate_at
 
 ZERO, ONE, TWO = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), 2 * torch.ones(1, 1, 2, 2)
@@ -37,6 +48,48 @@ def test_adversarial_losses(gan, d, g):
     config = ObjectiveConfig(gan=gan, d_loss="sum")
     assert total(config, TWO, ONE) == pytest.approx(d)
     assert float(generator_gan_loss(config, ONE, torch.ones(1, 1, 8, 8))) == pytest.approx(g)
+
+
+def test_a_relativistic_loss_compares_the_two() -> None:
+    config = ObjectiveConfig(gan="relativistic", d_loss="sum")
+    weight = torch.ones(1, 1, 8, 8)
+    real, fake = TWO - ONE, ONE - TWO  # logits of each less those of the other
+    d = discriminator_loss(config, real, True, weight) + discriminator_loss(config, fake, False, weight)
+    assert float(d) == pytest.approx(2 * math.log1p(math.exp(-1)))
+    assert float(generator_gan_loss(config, fake, weight)) == pytest.approx(math.log1p(math.e))
+
+
+def test_feature_matching_leaves_the_logits_out() -> None:
+    ours = [[torch.zeros(1, 2, 4, 4), ONE], [torch.zeros(1, 3, 2, 2), ONE]]
+    theirs = [[torch.ones(1, 2, 4, 4), TWO], [3 * torch.ones(1, 3, 2, 2), TWO]]
+    assert float(matching_loss(ours, theirs)) == pytest.approx((1 + 3) / 2)
+
+
+def test_all_layers_count_alike_in_the_perceptual_loss() -> None:
+    """Values around 4 that are wrong by 2 count as ones around 0.4 that are wrong by 0.2; void pixels nothing."""
+    weight = torch.ones(1, 1, 8, 8)
+    target = [torch.full((1, 2, 4, 4), 4.0), torch.full((1, 3, 2, 2), 0.4)]
+    wrong = [target[0] + 2, target[1] - 0.2]
+    assert float(perceptual_loss(target, target, weight)) == 0
+    assert float(perceptual_loss(wrong, target, weight)) == pytest.approx(0.5)
+    wrong[0][..., :2] += 100
+    wrong[1][..., :1] += 100
+    weight[..., :4] = 0
+    assert float(perceptual_loss(wrong, target, weight)) == pytest.approx(0.5)
+
+
+def test_colourfulness_is_that_of_the_scores() -> None:
+    chance = np.random.default_rng(0)
+    images = [chance.integers(0, high, (16, 16, 3)).astype(np.uint8) for high in (256, 40)]
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 127.5 - 1
+    assert colourfulness(stacked).tolist() == pytest.approx([scored_colourfulness(each) for each in images], rel=1e-3)
+
+
+def test_the_slope_penalty_of_a_plane_is_half_the_square_of_its_slope() -> None:
+    x = torch.rand(2, 1, 3, 3, requires_grad=True)
+    slope = torch.arange(9.0).view(1, 1, 3, 3)
+    logits = (x * slope).sum((1, 2, 3), keepdim=True)
+    assert float(slope_penalty([logits], [x])) == pytest.approx(float(slope.square().sum()) / 2)
 
 
 def test_pixel_losses_under_the_weight_map():
@@ -78,7 +131,7 @@ def test_rates():
 
 def sizes(config: TrainConfig) -> tuple[int, int]:
     generator = build_generator(config.generator, 3, 3)
-    return count_parameters(generator), count_parameters(build_discriminator(config.discriminator, 6))
+    return count_parameters(generator), count_parameters(build_discriminator(config.discriminator, 3, 3))
 
 
 def test_pix2pix_is_the_paper():

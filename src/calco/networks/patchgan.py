@@ -1,5 +1,7 @@
 """PatchGAN: a discriminator of the patches of an image."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -62,11 +64,14 @@ class PatchGAN(nn.Module):
         self.body = nn.Sequential(*layers)
         initialise(self, norm_std=0.0 if keras else 0.02)
 
-    def forward(self, condition: Tensor, image: Tensor) -> Tensor:
-        """Condition N, A, H, W and image N, B, H, W, A + B = `in_channels` => logits N, 1, h, w."""
-        x = torch.cat([condition, image], 1)
+    def forward(self, condition: Tensor, image: Tensor, features: Sequence[Tensor] = ()) -> list[list[Tensor]]:  # noqa: ARG002
+        """Condition N, A, H, W and image N, B, H, W, A + B = `in_channels` => the maps of all layers, in one list.
+
+        The last map holds the logits, N, 1, h, w.
+        """
+        maps = [torch.cat([condition, image], 1)]
         layers = list(self.body)
         starts = [place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
         for start, end in zip(starts, [*starts[1:], len(layers)], strict=True):
-            x = segment(self.body[start:end], x, recompute=self.recompute)
-        return x
+            maps.append(segment(self.body[start:end], maps[-1], recompute=self.recompute))
+        return [maps[1:]]

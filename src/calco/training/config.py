@@ -20,10 +20,23 @@ __all__ = ["ComputeConfig", "KeepConfig", "LimitConfig", "ObjectiveConfig", "Opt
 class ObjectiveConfig:
     """Losses of the two networks."""
 
-    gan: Literal["cross-entropy", "least-squares", "hinge", "none"] = "cross-entropy"
-    """Adversarial loss; none trains the generator with the pixel loss alone."""
+    gan: Literal["cross-entropy", "least-squares", "hinge", "relativistic", "none"] = "cross-entropy"
+    """Adversarial loss; relativistic compares a real with a generated image; none has no adversary."""
     gan_weight: float = 1.0
     """Weight of the adversarial loss in the generator's loss."""
+    gan_from: float = 0.0
+    """Share of the run after which the adversary begins; before, the generator learns from the other losses alone."""
+    matching_weight: float = 0.0
+    """Weight of feature matching: the distance between the discriminator's maps of output and target."""
+    perceptual: Literal["none", "efficientnet", "alexnet"] = "none"
+    """Network whose fixed features of output and target are compared: EfficientNet-Lite0 (calco[backbone]), or the
+    AlexNet of ST-LPIPS (calco[perceptual]), which then scores its own pupil."""
+    perceptual_weight: float = 0.0
+    """Weight of the distance between these features."""
+    colour_weight: float = 0.0
+    """Weight of the difference in colourfulness of output and target, against one tone for everything."""
+    gradient_penalty: float = 0.0
+    """Weight of the penalties R1 and R2 on the discriminator's slope at real and generated images."""
     pixel: Literal["l1", "l2", "charbonnier", "cross-entropy"] = "l1"
     """Loss between output and target, under the recipe's weight map; cross-entropy reads each channel as the
     probability of white, which suits painted masks."""
@@ -40,13 +53,31 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         """Check the weights."""
         check_numbers(self)
+        check_numbers(
+            self,
+            gan_from=(0, 1),
+            matching_weight=(0, 1e6),
+            perceptual_weight=(0, 1e6),
+            colour_weight=(0, 1e6),
+            gradient_penalty=(0, 1e6),
+        )
         if self.gan_weight < 0 or self.pixel_weight < 0 or self.gan_weight + self.pixel_weight == 0:
             raise UsageError(
                 f"gan weight {self.gan_weight} and pixel weight {self.pixel_weight}: neither may be negative, "
                 "nor both 0; the paper has 1 and 100"
             )
+        if (self.perceptual == "none") != (self.perceptual_weight == 0):
+            raise UsageError(
+                f"perceptual {self.perceptual} with perceptual weight {self.perceptual_weight}: give both, for example "
+                "--objective.perceptual efficientnet --objective.perceptual-weight 20, or neither"
+            )
         if self.overlap_weight < 0:
             raise UsageError(f"overlap weight is {self.overlap_weight}; it must be 0 (off) or more: try 1")
+
+    @property
+    def joint(self) -> bool:
+        """Whether the discriminator judges targets and generated images in one batch."""
+        return self.gan == "relativistic" or self.gradient_penalty > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +87,13 @@ class OptimiserConfig(SharedOptimiserConfig):
     decay_from: float = 1.0
     """Share of the run after which the rate falls linearly to 0; 1 keeps it constant, the PyTorch reference has 0.5."""
 
+    half_size_until: float = 0.0
+    """Share of the run in which images are trained at half the size, at a quarter of the cost."""
+
     def __post_init__(self) -> None:
         """Check the ranges."""
         super().__post_init__()
+        check_numbers(self, half_size_until=(0, 1), batch=65_536, accumulate=65_536)
         if not 0 <= self.decay_from <= 1:
             raise UsageError(f"decay from {self.decay_from} must lie in [0, 1]; 1 keeps the rate constant")
 
@@ -69,8 +104,9 @@ class KeepConfig(RunKeepConfig):
 
     validation_pairs: int = 32
     """Largest number of pairs in a validation."""
-    best_by: Literal["l1", "psnr", "ssim", "iou"] = "l1"
-    """Validation metric that selects the best model; iou is for recipes that paint classes."""
+    best_by: Literal["l1", "psnr", "ssim", "st_lpips", "iou"] = "l1"
+    """Validation metric that selects the best model; st_lpips (calco[perceptual]) favours the sharp one, iou is for
+    recipes that paint classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +139,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check the parts against each other."""
         check_numbers(self)
-        multiple = self.generator.multiple
+        multiple = self.generator.multiple * (2 if self.optimiser.half_size_until else 1)
         if self.jitter.size % multiple:
             deep = self.generator.architecture == "unet"
             kind = f"of depth {self.generator.depth}" if deep else self.generator.architecture

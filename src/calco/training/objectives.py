@@ -1,7 +1,7 @@
 """The losses: adversarial for both networks, and pixel by pixel under a weight map."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,16 +25,22 @@ def _hinge(logits: Tensor, real: bool) -> Tensor:
     return F.relu(1 - logits if real else 1 + logits)
 
 
+def _apart(logits: Tensor, real: bool) -> Tensor:
+    # Jolicoeur-Martineau, arXiv 1807.00734: `logits` are those of an image less those of its opposite.
+    return F.softplus(-logits if real else logits)
+
+
 ADVERSARIAL: dict[str, Callable[[Tensor, bool], Tensor]] = {
     "cross-entropy": _cross_entropy,
     "least-squares": _least_squares,
     "hinge": _hinge,
+    "relativistic": _apart,
 }
 
 _SURE = 1e-6  # smallest probability whose logarithm is taken
 
 # One of the discriminator's two losses when it cannot tell real from generated.
-UNDECIDED = {"cross-entropy": math.log(2), "least-squares": 0.25, "hinge": 1.0}
+UNDECIDED = {"cross-entropy": math.log(2), "least-squares": 0.25, "hinge": 1.0, "relativistic": math.log(2)}
 
 
 def discriminator_loss(config: ObjectiveConfig, logits: Tensor, real: bool, weight: Tensor) -> Tensor:
@@ -54,6 +60,53 @@ def weighted(losses: Tensor, weight: Tensor) -> Tensor:
     """Mean of losses N, 1, h, w under a weight map N, 1, H, W, which is averaged to their size."""
     weight = F.interpolate(weight, losses.shape[-2:], mode="area")
     return (losses * weight).sum() / weight.sum().clamp(min=1e-6)  # void pixels weigh nothing
+
+
+def matching_loss(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Mean distance of a discriminator's maps of generated images from those of targets, without its logits.
+
+    Source: Wang et al., arXiv 1711.11585, equation 4.
+    """
+    pairs = [
+        (ours.float(), theirs.float())
+        for one, other in zip(fake, real, strict=True)
+        for ours, theirs in zip(one[:-1], other[:-1], strict=True)
+    ]
+    return torch.stack([F.l1_loss(ours, theirs.detach()) for ours, theirs in pairs]).mean()
+
+
+def perceptual_loss(fake: Sequence[Tensor], real: Sequence[Tensor], weight: Tensor) -> Tensor:
+    """Mean distance of fixed features, layer by layer: maps N, C, h, w; weight N, 1, H, W.
+
+    Each map's distance is divided by the mean size of the target's values, so that all layers count alike. After
+    Johnson et al., arXiv 1603.08155, section 3.2.
+    """
+    parts = []
+    for ours, theirs in zip(fake, real, strict=True):
+        wanted = theirs.float()
+        apart = (ours.float() - wanted).abs().mean(1, keepdim=True) / wanted.abs().mean().clamp(min=1e-6)
+        parts.append(weighted(apart, weight))
+    return torch.stack(parts).mean()
+
+
+def colourfulness(x: Tensor) -> Tensor:
+    """How colourful images are, N, 3, H, W in [-1, 1] => N: Hasler and Suesstrunk, SPIE 5007 (2003), in levels of 255.
+
+    The spread of red against green and of yellow against blue, and three tenths of their mean.
+    """
+    red, green, blue = (x.float() * 127.5).unbind(1)
+    axes = torch.stack([red - green, (red + green) / 2 - blue], 1).flatten(2)
+    spread = axes.var(2, correction=0).sum(1).clamp(min=1e-6).sqrt()
+    return spread + 0.3 * axes.mean(2).square().sum(1).clamp(min=1e-6).sqrt()
+
+
+def slope_penalty(logits: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    """Half the mean squared slope of a discriminator at its inputs.
+
+    Source: Mescheder et al., arXiv 1801.04406, equation 9; at real and generated images as in arXiv 2501.05441.
+    """
+    gradients = torch.autograd.grad(sum(each.sum() for each in logits), list(inputs), create_graph=True)  # type: ignore[arg-type]
+    return torch.stack([each.float().square().flatten(1).sum(1).mean() for each in gradients]).sum() / 2
 
 
 def pixel_loss(config: ObjectiveConfig, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from calco.data.dataset import PairDataset
+from calco.data.palettes import named_palette, palette_name, recognised_palette
 from calco.data.recipe_config import PER_IMAGE, fill_colour
 from calco.data.recipes import RecipeConfig, build_recipe, has_class_targets, recipe_title, steps_of
 from calco.data.source import settled
@@ -58,16 +59,25 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
     )
     first = training.pair(0, 0)
     in_channels, out_channels = first.input.shape[2], first.target.shape[2]
+    chosen_generator = choose_composition(config.generator, recipe_config, in_channels, out_channels)
     config = replace(
-        config,
-        recipe=recipe_config,
-        generator=choose_composition(config.generator, recipe_config, in_channels, out_channels),
+        config, recipe=recipe_config, generator=replace(chosen_generator, labels=_labels(chosen_generator, training))
     )
     data = Data(
         source=source, splits=splits, train=training, validation=validation,
         in_channels=in_channels, out_channels=out_channels,
     )  # fmt: skip
     return data, config
+
+
+def _labels(generator: GeneratorConfig, training: PairDataset) -> str:
+    """Return the palette of the inputs, written out so that a model needs no file; or none."""
+    labels = generator.labels
+    if labels == "auto":
+        some = range(0, len(training), -(-len(training) // 8))
+        plain = generator.composition == "plain"
+        labels = recognised_palette(training.pair(index, 0).input for index in some) if plain else "none"
+    return labels if labels == "none" else palette_name(named_palette(labels))
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:

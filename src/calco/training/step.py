@@ -2,21 +2,35 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from calco.evaluation.perceptual import Perceptual, features
 from calco.networks.build import build_discriminator, build_generator
+from calco.networks.discriminators import FixedFeatures, Judgements, MultiScale, Projected
 from calco.networks.efficientnet_unet import begin_with_imagenet
 from calco.networks.generator import Generator
 from calco.networks.patchgan import PatchGAN
 from calco.training.checkpoint import TrainableNetworks
 from calco.training.config import TrainConfig
-from calco.training.objectives import discriminator_loss, generator_gan_loss, overlap_loss, pixel_loss
+from calco.training.objectives import (
+    colourfulness,
+    discriminator_loss,
+    generator_gan_loss,
+    matching_loss,
+    overlap_loss,
+    perceptual_loss,
+    pixel_loss,
+    slope_penalty,
+)
 from calco.training.pairs import Batch
 from calco.training.processes import SINGLE, ProcessGroup, need_compiler
 
-Tensors = tuple[Tensor, Tensor, Tensor]  # input, target, weight
+Discriminator = PatchGAN | MultiScale | Projected
+Judge = Callable[[Tensor, Tensor, Sequence[Tensor]], Judgements]
 
 
 class Networks(TrainableNetworks):
@@ -40,16 +54,21 @@ class Networks(TrainableNetworks):
         self.memory_format: torch.memory_format = layout
         self.generator = build_generator(config.generator, in_channels, out_channels)
         self.from_imagenet = config.generator.pretrained and begin_with_imagenet(self.generator.backbone)
-        self.discriminator: PatchGAN | None = None
+        self.discriminator: Discriminator | None = None
         if config.objective.gan != "none":
-            self.discriminator = build_discriminator(config.discriminator, in_channels + out_channels)
+            self.discriminator = build_discriminator(config.discriminator, in_channels, out_channels)
         self.generator.backbone.recompute = config.compute.activation_checkpointing
         parts: dict[str, nn.Module] = {"generator": self.generator}
         if self.discriminator is not None:
-            self.discriminator.recompute = config.compute.activation_checkpointing
+            for part in self.discriminator.modules():
+                if isinstance(part, PatchGAN):
+                    part.recompute = config.compute.activation_checkpointing
             parts["discriminator"] = self.discriminator
         for part in parts.values():
             part.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.adversarial = True  # whether the adversary takes part in a step
+        self.augments = self.halves = False
+        self.features = fixed_features(config, device, layout)
         self.live, self.averaged = self.generator, copy.deepcopy(self.generator) if self.ema else None
         self.modules = parts | ({} if self.averaged is None else {"averaged": self.averaged})
         self.wrapped_generator = group.wrap(self.generator)
@@ -62,14 +81,19 @@ class Networks(TrainableNetworks):
             for name, part in parts.items()
         }
         self.generate: Callable[[Tensor], Tensor] = self.wrapped_generator
-        self.discriminate: Callable[[Tensor, Tensor], Tensor] | None = self.wrapped_discriminator
-        self.frozen_discriminator: Callable[[Tensor, Tensor], Tensor] | None = self.discriminator
+        self.discriminate: Judge | None = self.wrapped_discriminator
+        self.frozen_discriminator: Judge | None = self.discriminator
         if config.compute.compile:
             need_compiler(device)
             self.generate = torch.compile(self.wrapped_generator)
             if self.discriminator and self.wrapped_discriminator:
                 self.discriminate = torch.compile(self.wrapped_discriminator)
                 self.frozen_discriminator = torch.compile(self.discriminator)
+
+    @property
+    def adversary(self) -> Discriminator | None:
+        """The discriminator if it takes part in this step."""
+        return self.discriminator if self.adversarial else None
 
     @property
     def kept(self) -> Generator:
@@ -83,6 +107,98 @@ class Networks(TrainableNetworks):
         optimiser.zero_grad(set_to_none=True)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the losses see of images: the images, augmented or not, and their fixed features."""
+
+    image: Tensor
+    features: list[Tensor]
+
+    def detach(self) -> "Seen":
+        """The same without the way to the generator."""
+        return Seen(self.image.detach(), [each.detach() for each in self.features])
+
+
+class _Pass:
+    """One batch on its way through a step."""
+
+    def __init__(self, networks: Networks, batch: Batch) -> None:
+        self.networks = networks
+        self.x, self.y, self.weight = batch.to(networks.device, networks.memory_format)
+        if networks.halves:
+            # What marks holes or classes must not be mixed.
+            marked = networks.generator.holes is not None or networks.generator.labels is not None
+            self.x = self.x[..., ::2, ::2] if marked else F.avg_pool2d(self.x, 2)
+            self.y, self.weight = F.avg_pool2d(self.y, 2), F.avg_pool2d(self.weight, 2)
+        self.change: Callable[[Tensor], Tensor] = draw(self.x) if networks.augments else lambda x: x
+        with torch.no_grad():
+            self.condition, self.real = self.change(self.x), self.seen(self.y)
+        self.output: Tensor | None = None
+        self.fake: Seen | None = None
+
+    def seen(self, image: Tensor) -> Seen:
+        """Look at images."""
+        image = self.change(image)
+        with self.networks.autocast():
+            return Seen(image, self.networks.features(image))
+
+    def generate(self) -> Tensor:
+        """Generate, and look at it, unless that was done for the discriminator."""
+        if self.output is None or (torch.is_grad_enabled() and not self.output.requires_grad):
+            with self.networks.autocast():
+                self.output = self.networks.generate(self.x)
+            self.fake = self.seen(self.output)
+        return self.output
+
+
+def fixed_features(
+    config: TrainConfig, device: torch.device, layout: torch.memory_format
+) -> Callable[[Tensor], list[Tensor]]:
+    """Return what looks at images for the discriminator and the perceptual loss; it gives no maps if neither asks."""
+    objective = config.objective
+    projected = objective.gan != "none" and config.discriminator.architecture == "projected"
+    if projected or (objective.perceptual_weight and objective.perceptual == "efficientnet"):
+        fixed = FixedFeatures()
+        fixed.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        return fixed
+    if objective.perceptual_weight and objective.perceptual == "alexnet":
+        weights = {name: tensor.to(device) for name, tensor in Perceptual.load().weights.items()}
+        return lambda image: features(image, weights)
+    return lambda _image: []
+
+
+def draw(like: Tensor) -> Callable[[Tensor], Tensor]:
+    """Draw one change for each image of a batch, and return the function that applies it to tensors N, ., H, W.
+
+    Images are shifted by up to an eighth, lit and recoloured, and a square of half the size is cut out (Zhao et al.,
+    Differentiable Augmentation, arXiv 2006.10738). Everything that the discriminator sees of a pair is changed alike.
+    """
+    count, _, height, width = like.shape
+    random = torch.rand(8, count, 1, 1, 1).to(like.device)
+    light, contrast, saturation = random[0] - 0.5, random[1] + 0.5, random[2] * 2
+    down, right = (((random[n] * 2 - 1) / 8 * side).round() for n, side in ((3, height), (4, width)))
+    top, left = (random[n] * side - side / 4 for n, side in ((5, height), (6, width)))
+    rows = torch.arange(height, device=like.device).view(1, 1, -1, 1)
+    columns = torch.arange(width, device=like.device).view(1, 1, 1, -1)
+    inside = (rows - down >= 0) & (rows - down < height) & (columns - right >= 0) & (columns - right < width)
+    cut = (rows >= top) & (rows < top + height / 2) & (columns >= left) & (columns < left + width / 2)
+    kept = (inside & ~cut).to(like.dtype)
+    from_rows = (rows - down).clamp(0, height - 1).long()
+    from_columns = (columns - right).clamp(0, width - 1).long()
+    number = torch.arange(count, device=like.device).view(-1, 1, 1)
+
+    def change(x: Tensor) -> Tensor:
+        x = x + light
+        x = (x - x.mean((1, 2, 3), keepdim=True)) * contrast + x.mean((1, 2, 3), keepdim=True)
+        if x.shape[1] == 3:
+            grey = x.mean(1, keepdim=True)
+            x = grey + (x - grey) * saturation
+        moved = x.permute(0, 2, 3, 1)[number, from_rows[:, 0], from_columns[:, 0]].permute(0, 3, 1, 2)
+        return moved * kept
+
+    return change
+
+
 def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, float]:
     """Update both networks once from one or more batches (of each process), whose gradients are averaged.
 
@@ -90,17 +206,17 @@ def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, flo
     discriminator and once for itself, so that the activations of only one batch are held at a time.
 
     Returns:
-        Mean losses of this process before their weights: g_pixel, g_gan, d_real, d_fake.
+        Mean losses of this process before their weights: g_pixel, g_gan, d_real, d_fake, and others in use.
     """
-    d, together = networks.discriminator, networks.config.objective.order == "together"
+    d, together = networks.adversary, networks.config.objective.order == "together"
     losses = dict.fromkeys(("g_pixel", "g_gan", "d_real", "d_fake"), 0.0)
-    tensors = [batch.to(networks.device, networks.memory_format) for batch in batches]
-    output = _discriminator_backward(networks, tensors, losses)
+    passes = [_Pass(networks, batch) for batch in batches]
     if d is not None:
+        _discriminator_backward(networks, passes, losses)
         if not together:
             networks.update("d_optimiser")
         d.requires_grad_(False)  # the generator's loss passes through, and leaves no gradients behind
-    _generator_backward(networks, tensors, output, losses)
+    _generator_backward(networks, passes, losses)
     networks.update("g_optimiser")
     if d is not None:
         d.requires_grad_(True)
@@ -110,51 +226,111 @@ def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, flo
     return losses
 
 
-def _discriminator_backward(networks: Networks, tensors: Sequence[Tensors], losses: dict[str, float]) -> Tensor | None:
-    """Compute the discriminator's gradients; return the generator's output if its own loss can use it too."""
-    objective, scaler, wrapped = networks.config.objective, networks.scaler, networks.wrapped_discriminator
-    if wrapped is None or networks.discriminate is None:
-        return None
-    share, last, output = 1 / len(tensors), len(tensors) - 1, None
-    for number, (x, y, weight) in enumerate(tensors):
-        # One after the other: the activations of one half are released before those of the other.
-        with networks.group.averaging(wrapped, now=False):
-            with networks.autocast():
-                real = networks.discriminate(x, y)
-            d_real = discriminator_loss(objective, real.float(), True, weight)
-            scaler.scale(d_real * share).backward()
-        with networks.group.averaging(wrapped, now=number == last):
-            with networks.autocast():
-                with torch.set_grad_enabled(len(tensors) == 1):
-                    output = networks.generate(x)
-                fake = networks.discriminate(x, output.detach())
-            d_fake = discriminator_loss(objective, fake.float(), False, weight)
-            scaler.scale(d_fake * share).backward()
-        losses["d_real"] += d_real.item() * share
-        losses["d_fake"] += d_fake.item() * share
-    return output if len(tensors) == 1 else None
+def _discriminator_backward(networks: Networks, passes: Sequence[_Pass], losses: dict[str, float]) -> None:
+    """Compute the discriminator's gradients."""
+    wrapped, share, last = networks.wrapped_discriminator, 1 / len(passes), len(passes) - 1
+    assert wrapped is not None
+    parts = _at_once if networks.config.objective.joint else _one_after_the_other
+    for number, each in enumerate(passes):
+        with torch.set_grad_enabled(len(passes) == 1):
+            each.generate()
+        for part in parts:
+            with networks.group.averaging(wrapped, now=number == last and part is parts[-1]):
+                terms = part(networks, each)
+                networks.scaler.scale(torch.stack(list(terms.values())).sum() * share).backward()
+            for name, term in terms.items():
+                losses[name] = losses.get(name, 0.0) + term.item() * share
 
 
-def _generator_backward(
-    networks: Networks, tensors: Sequence[Tensors], output: Tensor | None, losses: dict[str, float]
-) -> None:
+def _real_term(networks: Networks, each: _Pass) -> dict[str, Tensor]:
+    return {"d_real": _judged(networks, each, each.real, real=True)}
+
+
+def _fake_term(networks: Networks, each: _Pass) -> dict[str, Tensor]:
+    assert each.fake is not None
+    return {"d_fake": _judged(networks, each, each.fake.detach(), real=False)}
+
+
+def _judged(networks: Networks, each: _Pass, seen: Seen, *, real: bool) -> Tensor:
+    """The discriminator's loss for targets, or for generated images."""
+    assert networks.discriminate is not None
+    with networks.autocast():
+        judged = networks.discriminate(each.condition, seen.image, seen.features)
+    objective = networks.config.objective
+    return torch.stack([discriminator_loss(objective, maps[-1].float(), real, each.weight) for maps in judged]).mean()
+
+
+def _both_terms(networks: Networks, each: _Pass) -> dict[str, Tensor]:
+    """The discriminator's loss for targets and generated images in one batch, which some losses compare."""
+    assert networks.discriminate is not None
+    assert each.fake is not None
+    objective, fake = networks.config.objective, each.fake.detach()
+    image = torch.cat([each.real.image, fake.image])
+    features = [torch.cat(pair) for pair in zip(each.real.features, fake.features, strict=True)]
+    inputs = features or [image]
+    for tensor in inputs if objective.gradient_penalty else ():
+        tensor.requires_grad_()
+    with networks.autocast():
+        judged = networks.discriminate(torch.cat([each.condition] * 2), image, features)
+    logits = [maps[-1].float() for maps in judged]
+    terms: dict[str, list[Tensor]] = {"d_real": [], "d_fake": []}
+    for ours, theirs in (each_logits.chunk(2) for each_logits in logits):
+        compared = objective.gan == "relativistic"
+        real, generated = (ours - theirs, theirs - ours) if compared else (ours, theirs)
+        terms["d_real"].append(discriminator_loss(objective, real, True, each.weight))
+        terms["d_fake"].append(discriminator_loss(objective, generated, False, each.weight))
+    means = {name: torch.stack(values).mean() for name, values in terms.items()}
+    if objective.gradient_penalty:
+        means["d_slope"] = objective.gradient_penalty * slope_penalty(logits, inputs)
+    return means
+
+
+_Part = Callable[[Networks, _Pass], dict[str, Tensor]]
+# One after the other, the activations of one half are released before those of the other.
+_one_after_the_other: tuple[_Part, ...] = (_real_term, _fake_term)
+_at_once: tuple[_Part, ...] = (_both_terms,)
+
+
+def _generator_backward(networks: Networks, passes: Sequence[_Pass], losses: dict[str, float]) -> None:
     """Compute the generator's gradients."""
-    objective, share, last = networks.config.objective, 1 / len(tensors), len(tensors) - 1
-    for number, (x, y, weight) in enumerate(tensors):
+    share, last = 1 / len(passes), len(passes) - 1
+    for number, each in enumerate(passes):
         with networks.group.averaging(networks.wrapped_generator, now=number == last):
-            with networks.autocast():
-                out = networks.generate(x) if output is None else output
-                fake = networks.frozen_discriminator(x, out) if networks.frozen_discriminator is not None else None
-            g_pixel = pixel_loss(objective, out.float(), y, weight)
-            g_gan = g_pixel.new_zeros(()) if fake is None else generator_gan_loss(objective, fake.float(), weight)
-            loss = share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)
-            if objective.overlap_weight:
-                g_overlap = overlap_loss(out.float(), y, weight)
-                loss = loss + share * objective.overlap_weight * g_overlap
-                losses["g_overlap"] = losses.get("g_overlap", 0.0) + g_overlap.item() * share
+            terms = _generator_terms(networks, each)
+            loss = torch.stack([weight * term for weight, term in terms.values()]).sum() * share
             networks.scaler.scale(loss).backward()
-        losses["g_pixel"] += g_pixel.item() * share
-        losses["g_gan"] += g_gan.item() * share
+        for name, (_, term) in terms.items():
+            losses[name] = losses.get(name, 0.0) + term.item() * share
+
+
+def _generator_terms(networks: Networks, each: _Pass) -> dict[str, tuple[float, Tensor]]:
+    """Weights and losses of the generator, by name."""
+    objective, judge = networks.config.objective, networks.adversary and networks.frozen_discriminator
+    out, weight = each.generate().float(), each.weight
+    fake, real, given = each.fake, each.real, each.condition
+    assert fake is not None
+    terms = {"g_pixel": (objective.pixel_weight, pixel_loss(objective, out, each.y, weight))}
+    if judge:
+        with networks.autocast():
+            judged = judge(given, fake.image, fake.features)
+            if objective.matching_weight or objective.gan == "relativistic":
+                with torch.no_grad():
+                    wanted = judge(given, real.image, real.features)
+        logits = [maps[-1].float() for maps in judged]
+        if objective.gan == "relativistic":
+            logits = [ours - maps[-1].float() for ours, maps in zip(logits, wanted, strict=True)]
+        gan = torch.stack([generator_gan_loss(objective, each_logits, weight) for each_logits in logits]).mean()
+        terms["g_gan"] = objective.gan_weight, gan
+        if objective.matching_weight:
+            terms["g_matching"] = objective.matching_weight, matching_loss(judged, wanted)
+    if objective.perceptual_weight:
+        terms["g_perceptual"] = objective.perceptual_weight, perceptual_loss(fake.features, real.features, weight)
+    if objective.colour_weight:
+        apart = (colourfulness(out) - colourfulness(each.y)).abs().mean() / 100
+        terms["g_colour"] = objective.colour_weight, apart
+    if objective.overlap_weight:
+        terms["g_overlap"] = objective.overlap_weight, overlap_loss(out, each.y, weight)
+    return terms
 
 
 def rate_at(config: TrainConfig, progress: float) -> float:

@@ -17,6 +17,7 @@ from calco.data.recipes import check_recorded, recipe_title
 from calco.data.sample import generator
 from calco.data.sources import is_elsewhere
 from calco.evaluation.metrics import METRICS, SSIM_MIN_SIDE, confusion, l1, mean_class_scores, psnr, ssim
+from calco.evaluation.perceptual import Perceptual
 from calco.imaging import Image, as_channels
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.translator import Translator
@@ -37,6 +38,16 @@ from calco.training.trainer import run_task
 
 LOG: Final = logging.getLogger(__name__)
 SCORES: dict[str, Callable[[Image, Image], float]] = {"l1": l1, "psnr": psnr, "ssim": ssim}
+
+
+def st_lpips() -> Callable[[Image, Image], float]:
+    """Return the perceptual distance as a function of output and target."""
+    perceptual = Perceptual.load()
+    return lambda output, target: perceptual([output], target)[0]
+
+
+FEW_PAIRS: Final = 1000
+"""Below this number of training pairs, what the discriminator sees is augmented (arXiv 2006.10738: no gain at many)."""
 
 Triple = tuple[Image, Image, Image]  # input, output, target
 
@@ -90,6 +101,7 @@ class Translation(Task[Batch]):
         self.device = ready_device(config.compute, group)
         channels = self.data.in_channels, self.data.out_channels
         self.networks = Networks(self.config, *channels, self.device, group)
+        self.networks.augments = augments(self.config, len(self.data.train))
         self.started = "" if resume or not config.start else start_from(config.start, self.networks.modules)
         self.lower_is_better = METRICS[self.config.keep.best_by].better == "lower"
         self._mean_target: Image | None = None
@@ -129,7 +141,9 @@ class Translation(Task[Batch]):
         self.started = str(position.get("started", ""))
 
     def rate(self, step: int, progress: float) -> float:  # noqa: ARG002
-        """Learning rate at a share of the run."""
+        """Learning rate at a share of the run, on which size and adversary depend too."""
+        self.networks.adversarial = progress >= self.config.objective.gan_from
+        self.networks.halves = progress < self.config.optimiser.half_size_until
         return rate_at(self.config, progress)
 
     def learn(self, batches: Sequence[Batch]) -> dict[str, float]:
@@ -173,7 +187,8 @@ class Translation(Task[Batch]):
     def _score(self, translator: Translator) -> tuple[dict[str, float], list[Triple], dict[str, list[str]]]:
         """Return mean scores (of painted classes IoU and Dice too), samples, and by metric the keys without a score."""
         dataset, keep = self.data.validation, self.config.keep
-        values: dict[str, list[float]] = {name: [] for name in SCORES}
+        metrics = SCORES | ({"st_lpips": st_lpips()} if keep.best_by == "st_lpips" else {})
+        values: dict[str, list[float]] = {name: [] for name in metrics}
         undefined: dict[str, list[str]] = {}
         triples, palette = list[Triple](), translator.info.palette
         counts = np.zeros((len(palette),) * 2, np.int64) if palette else None
@@ -183,7 +198,7 @@ class Translation(Task[Batch]):
         for number, index in enumerate(np.linspace(0, len(dataset) - 1, count).round()):
             pair = dataset.pair(int(index), 0)
             output = translator(pair.input, native=True)
-            for name, metric in SCORES.items():
+            for name, metric in metrics.items():
                 value = metric(output, pair.target)
                 if math.isfinite(value):
                     values[name].append(value)
@@ -249,12 +264,19 @@ def _shown(metric: str, scores: Mapping[str, float]) -> str:
     return f"{scores[metric]:.{decimals}f}" if metric in scores else "undefined"
 
 
+def augments(config: TrainConfig, num_pairs: int) -> bool:
+    """Return whether the discriminator sees augmented images."""
+    asked = config.discriminator.augment
+    automatic = num_pairs < FEW_PAIRS and config.preset not in ("pix2pix", "tutorial", "small")
+    return config.objective.gan != "none" and (automatic if asked == "auto" else asked == "on")
+
+
 def describe_start(generator: GeneratorConfig, from_imagenet: bool) -> str:
     """Describe the first weights of a generator; empty if there is only one kind."""
     if generator.architecture != "efficientnet-unet":
         return ""
     if from_imagenet:
-        return "encoder pretrained on ImageNet (EfficientNet-Lite0)"
+        return f"encoder pretrained on ImageNet (EfficientNet-{generator.encoder.capitalize()})"
     if not generator.pretrained:
         return "encoder initialised randomly (--generator.no-pretrained)"
     return f"encoder initialised randomly, so that many more images are needed: {ABSENT}"
@@ -273,7 +295,7 @@ def summary(config: TrainConfig, data: Data) -> str:
         lines.append(start_from(config.start, {"generator": network}))
     if config.objective.gan == "none":
         return "\n".join([*lines, "discriminator: none"])
-    parameters = count_parameters(build_discriminator(config.discriminator, data.in_channels + data.out_channels))
+    parameters = count_parameters(build_discriminator(config.discriminator, data.in_channels, data.out_channels))
     return "\n".join([*lines, f"discriminator: PatchGAN {config.discriminator.patch}, {parameters:,} parameters"])
 
 

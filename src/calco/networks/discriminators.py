@@ -1,0 +1,109 @@
+"""Discriminators of more than one scale: PatchGANs on a pyramid, and heads on fixed features of EfficientNet."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from calco.networks.efficientnet_lite import EfficientNetLite, load_imagenet
+from calco.networks.patchgan import PatchGAN
+
+Judgements = list[list[Tensor]]
+"""By scale, the maps of all layers, each N, C, h, w; the last of each scale holds the logits, N, 1, h, w."""
+
+
+class MultiScale(nn.Module):
+    """PatchGANs of one shape on the image and on copies of half the size each, as in pix2pixHD.
+
+    Source: Wang et al., arXiv 1711.11585, section 3.2.
+    """
+
+    def __init__(self, scales: Sequence[PatchGAN]) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(scales)
+
+    def forward(self, condition: Tensor, image: Tensor, features: Sequence[Tensor] = ()) -> Judgements:
+        """Condition N, A, H, W and image N, B, H, W => judgements, finest scale first."""
+        judgements: Judgements = []
+        for number, scale in enumerate(self.scales):
+            if number:
+                condition, image = (F.avg_pool2d(x, 2) for x in (condition, image))
+            judgements += scale(condition, image, features)
+        return judgements
+
+
+class FixedFeatures(nn.Module):
+    """The first maps of an EfficientNet-Lite0 from ImageNet, which no training changes.
+
+    Raises:
+        CalcoError: If the package of the weights is missing or damaged.
+    """
+
+    CHANNELS = (16, 24, 40, 112)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = EfficientNetLite(3)
+        load_imagenet(self.body)
+        self.body.stages = self.body.stages[:5]  # the later ones see a tenth of the image at once
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "FixedFeatures":  # noqa: ARG002
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Image N, 1 or 3, H, W in [-1, 1] => maps of `CHANNELS` channels at 1/2, 1/4, 1/8 and 1/16 of the size."""
+        maps: list[Tensor] = self.body(image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1))
+        return maps
+
+
+class Projected(nn.Module):
+    """One small head on each of the fixed features of the image, and on the condition at its size.
+
+    The heads learn, the features do not: from few pairs a discriminator that starts with knowledge of images teaches
+    from its first steps (Sauer et al., Projected GANs Converge Faster, arXiv 2111.01007; here without random
+    projections, and with the condition beside the features).
+
+    Args:
+        in_channels: Of the condition.
+        filters: Channels of each head.
+    """
+
+    def __init__(self, in_channels: int, filters: int = 64) -> None:
+        super().__init__()
+        self.conditions, self.heads = nn.ModuleList(), nn.ModuleList()
+        given = 4 * in_channels
+        for number, channels in enumerate(FixedFeatures.CHANNELS):
+            width = filters if number else filters // 2  # at half the size a map has many pixels and simple features
+            self.conditions.append(_layer(given, width, 3, stride=2 if number else 1))
+            self.heads.append(
+                nn.ModuleList(
+                    [
+                        _layer(channels + width, width, 1),
+                        _layer(width, width, 3),
+                        spectral_norm(nn.Conv2d(width, 1, 3, padding=1)),
+                    ]
+                )
+            )
+            given = width
+
+    def forward(self, condition: Tensor, image: Tensor, features: Sequence[Tensor] = ()) -> Judgements:  # noqa: ARG002
+        """Condition N, A, H, W and `FixedFeatures` of the image => judgements, finest scale first."""
+        known = F.pixel_unshuffle(condition, 2)
+        judgements: Judgements = []
+        for given, head, seen in zip(self.conditions, self.heads, features, strict=True):
+            known = given(known)
+            x, maps = torch.cat([seen.to(known.dtype), known], 1), []
+            for layer in head:  # type: ignore[attr-defined]
+                x = layer(x)
+                maps.append(x)
+            judgements.append(maps)
+        return judgements
+
+
+def _layer(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2)
+    return nn.Sequential(spectral_norm(conv), nn.LeakyReLU(0.2, inplace=True))

