@@ -2,15 +2,17 @@
 
 from typing import Any
 
-from calco.cli.parsing import TrainingArguments, parse
+from calco.cli.parsing import TrainingArguments, parse, take
 
 
 def train(args: list[str]) -> None:
     """Train a model on images."""
     from calco.training.config import PRESETS, preset
 
+    # The preset `best` depends on the recipe, so that it is looked for before the options are parsed.
+    recipe = take(args, "--recipe")[0].get("--recipe", "auto")
     arguments = TrainingArguments.of(
-        args, train.__doc__, verb="train", load=_load, fresh=lambda name: preset(name or "pix2pix"),
+        args, train.__doc__, verb="train", load=_load, fresh=lambda name: preset(name or "pix2pix", recipe),
         size="size of the networks",
         presets=f"--preset {'|'.join(PRESETS)}: the configuration to start from (pix2pix). ",
     )  # fmt: skip
