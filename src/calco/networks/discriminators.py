@@ -75,26 +75,27 @@ class Projected(nn.Module):
     def __init__(self, in_channels: int, filters: int = 64) -> None:
         super().__init__()
         self.conditions, self.heads = nn.ModuleList(), nn.ModuleList()
-        given = 4 * in_channels
-        for number, channels in enumerate(FixedFeatures.CHANNELS):
-            width = filters if number else filters // 2  # at half the size a map has many pixels and simple features
-            self.conditions.append(_layer(given, width, 3, stride=2 if number else 1))
+        given = 16 * in_channels
+        for number, channels in enumerate(
+            FixedFeatures.CHANNELS[1:]
+        ):  # a head at half the size costs more than it brings
+            self.conditions.append(_layer(given, filters, 3, stride=2 if number else 1))
             self.heads.append(
                 nn.ModuleList(
                     [
-                        _layer(channels + width, width, 1),
-                        _layer(width, width, 3),
-                        spectral_norm(nn.Conv2d(width, 1, 3, padding=1)),
+                        _layer(channels + filters, filters, 1),
+                        _layer(filters, filters, 3),
+                        spectral_norm(nn.Conv2d(filters, 1, 3, padding=1)),
                     ]
                 )
             )
-            given = width
+            given = filters
 
     def forward(self, condition: Tensor, image: Tensor, features: Sequence[Tensor] = ()) -> Judgements:  # noqa: ARG002
         """Condition N, A, H, W and `FixedFeatures` of the image => judgements, finest scale first."""
-        known = F.pixel_unshuffle(condition, 2)
+        known = F.pixel_unshuffle(condition, 4)
         judgements: Judgements = []
-        for given, head, seen in zip(self.conditions, self.heads, features, strict=True):
+        for given, head, seen in zip(self.conditions, self.heads, features[1:], strict=True):
             known = given(known)
             x, maps = torch.cat([seen.to(known.dtype), known], 1), []
             for layer in head:  # type: ignore[attr-defined]
