@@ -76,9 +76,7 @@ class Projected(nn.Module):
         super().__init__()
         self.conditions, self.heads = nn.ModuleList(), nn.ModuleList()
         given = 16 * in_channels
-        for number, channels in enumerate(
-            FixedFeatures.CHANNELS[1:]
-        ):  # a head at half the size costs more than it brings
+        for number, channels in enumerate(FixedFeatures.CHANNELS[1:]):  # one at half the size costs too much
             self.conditions.append(_layer(given, filters, 3, stride=2 if number else 1))
             self.heads.append(
                 nn.ModuleList(
