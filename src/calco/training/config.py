@@ -203,8 +203,8 @@ def segment(_recipe: str = "auto") -> TrainConfig:
 def best(recipe: str = "auto") -> TrainConfig:
     """What few pairs suffice for, in a quarter of an hour on two cores: everything starts with knowledge of images.
 
-    An encoder from ImageNet, a discriminator and a perceptual loss on fixed features of such a network, augmented looks;
-    at half the size first. `segment` and recipes that erase or add colour have what their output needs.
+    An encoder from ImageNet, a discriminator and a perceptual loss on fixed features of such a network, which see
+    augmented images; at half the size first. `segment` and recipes that erase or add colour have what they need.
     """
     steps = recipe.split("+")
     if steps == ["segment"]:
