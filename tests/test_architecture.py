@@ -209,10 +209,19 @@ VERBS = [*calco.cli.VERBS.keys() - {"detect", "crime"}, *(f"detect {verb}" for v
          *(f"crime {verb}" for verb in CRIME)]  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--version", *(f"{verb} --help" for verb in sorted(VERBS))])
-def test_help_imports_no_heavy_library(arguments: str) -> None:
-    code = (
-        f"import calco.cli\ntry:\n    calco.cli.main({arguments.split()!r})\n"
-        "except SystemExit as end:\n    assert not end.code"
-    )
-    assert heavy_modules_after(code) == set()
+# All in one process: what the first of them imports is still there after the last.
+HELP = """
+import sys
+import calco.cli
+for arguments in {calls!r}:
+    try:
+        calco.cli.main(arguments.split())
+    except SystemExit as end:
+        assert not end.code, arguments
+    assert not {heavy!r} & set(sys.modules), arguments
+"""
+
+
+def test_help_imports_no_heavy_library() -> None:
+    calls = ["--help", "--version", *(f"{verb} --help" for verb in sorted(VERBS))]
+    assert heavy_modules_after(HELP.format(calls=calls, heavy=HEAVY)) == set()

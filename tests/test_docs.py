@@ -50,9 +50,9 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", READMES, ids=name_of)
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_stands_in_the_readme(page: Path, verb: str) -> None:
-    assert f"calco {verb}" in page.read_text(encoding="utf-8")
+def test_every_verb_stands_in_the_readme(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [verb for verb in VERBS if f"calco {verb}" not in text] == []
 
 
 def test_every_verb_has_its_section_in_the_page_of_commands() -> None:
@@ -98,16 +98,16 @@ def test_every_documented_command_is_a_verb() -> None:
     assert called <= {*VERBS, *known, "--help", "--version"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_relative_links_resolve(page: Path) -> None:
+def test_relative_links_resolve() -> None:
     broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
-        if re.match(r"[a-z]+:", target):
-            continue
-        path, _, anchor = target.partition("#")
-        file = (page.parent / path).resolve() if path else page
-        if not file.exists() or (anchor and anchor not in anchors(file)):
-            broken.append(target)
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                broken.append(f"{name_of(page)}: {target}")
     assert broken == []
 
 
@@ -169,11 +169,11 @@ def private_names(block: str) -> set[str]:
     return (used - public - {*PUBLIC_PACKAGES}) | (modules - {*PUBLIC_PACKAGES})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_python_examples_use_public_names(page: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    private = set().union(*map(private_names, blocks))
-    assert private == set(), private
+def test_python_examples_use_public_names() -> None:
+    for page in PAGES:
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        private = set().union(*map(private_names, blocks))
+        assert private == set(), name_of(page)
 
 
 def test_private_names_in_an_example_are_seen() -> None:

@@ -105,6 +105,7 @@ def calco(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_folder_of_mutated_files(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()

@@ -13,6 +13,7 @@ from test_docs import help_of
 from test_public_names import NAMES, VERBS
 
 SOURCE = ROOT / "src" / "calco"
+MODULES = sorted(SOURCE.rglob("*.py"))
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
 SPANISH = re.compile(r"\.es\.md$")
 
@@ -44,28 +45,32 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if not SPANISH.search(page.name)], ids=name_of)
-def test_pages_use_the_words_of_the_field(page: Path) -> None:
-    found = [word for word in found_in(page.read_text(encoding="utf-8")) if (name_of(page), word) not in ALLOWED]
-    check(found, name_of(page))
+def test_pages_use_the_words_of_the_field() -> None:
+    found = [
+        (name_of(page), word)
+        for page in PAGES
+        if not SPANISH.search(page.name)
+        for word in found_in(page.read_text(encoding="utf-8"))
+    ]
+    assert [each for each in found if each not in ALLOWED] == []
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
-def test_help_uses_the_words_of_the_field(verb: str) -> None:
-    check(found_in(re.sub(r"\s+", " ", re.sub(r"[│╭╰─╮╯]", " ", help_of(verb)))), verb)
-
-
-@pytest.mark.parametrize("verb", sorted(VERBS))
-def test_help_begins_with_a_verb(verb: str) -> None:
+def test_help_begins_with_a_verb_and_uses_the_words_of_the_field(verb: str) -> None:
+    assert found_in(re.sub(r"\s+", " ", re.sub(r"[│╭╰─╮╯]", " ", help_of(verb)))) == []
     sentence = next(line for line in help_of(verb).splitlines()[1:] if line.strip() and not line.startswith("usage"))
     assert not QUESTION.match(sentence) and not re.match(r"^\w+s\b ", sentence), sentence
 
 
 @functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def definitions(path: Path) -> list[str]:
     """Names of the classes, functions and methods of a module that do not begin with an underscore."""
     kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kinds)]
+    nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, kinds)]
     return [node.name for node in nodes if not node.name.startswith("_")]
 
 
@@ -78,27 +83,24 @@ def wrong_names(path: Path) -> Iterator[str]:
     yield from (name for name in [path.stem, *definitions(path)] if parts_of(name) & NAME_PARTS)
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_modules_classes_and_functions_have_names_of_the_field(path: Path) -> None:
-    check([*wrong_names(path)], path.relative_to(SOURCE).as_posix())
+def test_modules_classes_and_functions_have_names_of_the_field() -> None:
+    assert [(name_of(path), name) for path in MODULES for name in wrong_names(path)] == []
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
-def test_public_docstrings_begin_with_a_verb_or_a_noun(name: str) -> None:
+def test_public_docstrings_begin_with_a_verb_or_a_noun() -> None:
     from test_public_names import of
 
-    text = of(name).__doc__ or ""
-    wrong = [match[0]] if (match := QUESTION.match(text)) else []
-    check(wrong + found_in(text), name)
+    texts = {name: of(name).__doc__ or "" for name in NAMES}
+    assert [name for name, text in texts.items() if QUESTION.match(text)] == []
+    assert [(name, word) for name, text in texts.items() for word in found_in(text)] == []
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_errors_use_the_words_of_the_field(path: Path) -> None:
-    raised = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Raise)]
+def errors_of(path: Path) -> str:
+    """All texts in the `raise` statements of a module."""
+    raised = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Raise)]
     texts = [part.value for node in raised for part in ast.walk(node) if isinstance(part, ast.Constant)]
-    check(found_in(" ".join(text for text in texts if isinstance(text, str))), path.name)
+    return " ".join(text for text in texts if isinstance(text, str))
 
 
-def check(found: list[str], name: str) -> None:
-    """Fail on banned words."""
-    assert found == [], f"{name}: {found}"
+def test_errors_use_the_words_of_the_field() -> None:
+    assert [(name_of(path), word) for path in MODULES for word in found_in(errors_of(path))] == []

@@ -4,7 +4,6 @@ import json
 import operator
 import os
 import socket
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 import torch
 
 from calco import CalcoError, imaging
+from calco.cli import main
 from calco.data import storage
 from calco.data.config import JitterConfig, PrepareConfig
 from calco.data.prepare import prepare
@@ -134,6 +134,7 @@ def test_processes_give_results_in_order(jobs: int) -> None:
         list(results(Engine(jobs=jobs), READ, ["absent.png", "absent.jpg"]))
 
 
+@pytest.mark.slow
 def test_what_a_worker_of_ray_refuses_is_told(ray: None) -> None:
     with pytest.raises(CalcoError, match="^cannot read absent.png: No such file"):
         list(results(RAY, READ, ["absent.png"]))
@@ -292,12 +293,14 @@ def test_what_does_not_fit_together_is_told() -> None:
         list(results(Engine(name="ray", address="cluster"), DOUBLED, [1]))
 
 
-def test_without_ray_the_extra_is_named(images: Path, tmp_path: Path) -> None:
-    code = "import sys; sys.modules['ray'] = None; from calco.cli import main; main(sys.argv[1:])"
-    words = ["prepare", str(images), "--recipe", "colorize", "--engine", "ray", "--out", str(tmp_path / "out")]
-    run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 2
-    assert "calco: --engine ray needs another library; pip install 'calco[ray]'" in run.stderr
+def test_without_ray_the_extra_is_named(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SystemExit) as left:
+        main(["prepare", str(images), "--recipe", "colorize", "--engine", "ray", "--out", str(tmp_path / "out")])
+    assert left.value.code == 2
+    assert "calco: --engine ray needs another library; pip install 'calco[ray]'" in capsys.readouterr().err
 
 
 class Locked(fsspec.AbstractFileSystem):

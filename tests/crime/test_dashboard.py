@@ -73,6 +73,13 @@ def light(browser: Any, file: Path) -> Any:
     tab.close()
 
 
+@pytest.fixture(scope="module")
+def dark(browser: Any, file: Path) -> Any:
+    tab = tab_of(browser, file, "dark")
+    yield tab
+    tab.close()
+
+
 @pytest.fixture
 def opened(light: Any) -> Any:
     """The page as it opens."""
@@ -99,9 +106,9 @@ def total(tab: Any, name: str, column: int = -1) -> int:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_chart_is_drawn_without_an_error_or_a_network(
-    browser: Any, file: Path, light: Any, cube: ChartData, scheme: str
+    light: Any, dark: Any, cube: ChartData, scheme: str
 ) -> None:
-    opened = light if scheme == "light" else tab_of(browser, file, scheme)
+    opened = light if scheme == "light" else dark
     assert opened.locator(".chart").count() == len(CHARTS) == 11
     for name in CHARTS:
         assert opened.locator(f"#plot-{name} svg.main-svg").count() >= 1, name
@@ -254,9 +261,9 @@ def test_everything_is_reached_and_worked_by_the_keyboard(opened: Any) -> None:
     assert opened.evaluate("document.activeElement.getAttribute('role')") == "region"  # it can be scrolled by keys
 
 
-def test_paper_is_light_and_the_charts_fit_it(browser: Any, file: Path) -> None:
-    tab = tab_of(browser, file, "dark")
-    dark = tab.evaluate("getComputedStyle(document.querySelector('#plot-kinds .main-svg')).background")
+def test_paper_is_light_and_the_charts_fit_it(dark: Any) -> None:
+    tab = dark
+    before = tab.evaluate("getComputedStyle(document.querySelector('#plot-kinds .main-svg')).background")
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     for name in CHARTS:
         assert tab.locator(f"#plot-{name} .main-svg").first.bounding_box()["width"] == 640, name
@@ -265,11 +272,11 @@ def test_paper_is_light_and_the_charts_fit_it(browser: Any, file: Path) -> None:
     )
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
     ready(tab)
-    assert tab.evaluate("getComputedStyle(document.querySelector('#plot-kinds .main-svg')).background") == dark
+    assert tab.evaluate("getComputedStyle(document.querySelector('#plot-kinds .main-svg')).background") == before
     assert tab.said == []
-    tab.close()
 
 
+@pytest.mark.slow
 def test_the_first_chart_is_there_within_two_seconds(
     browser: Any, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

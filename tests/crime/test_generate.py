@@ -63,6 +63,7 @@ def test_dirty_texts_come_clean_again(tmp_path: Path) -> None:
         assert letters(str(after["Modalidad"])) == letters(str(before["Modalidad"]))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         code = (

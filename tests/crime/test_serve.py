@@ -1,6 +1,5 @@
 """`calco serve`, asked by a real browser and by programs."""
 
-import os
 import re
 import signal
 import socket
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from calco.cli import main
 from calco.crime.dashboard import page, read
 from calco.crime.load import LoadConfig, load
 from crime.test_robberies import written
@@ -92,15 +92,16 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
         (["--crime", "{database}", "--port", "99999"], "port is 99999; it must lie between 0 and 65535"),
     ],
 )
-def test_what_cannot_be_served_is_told(words: list[str], told: str, database: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_told(
+    words: list[str], told: str, database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(database.parent)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         held.listen()
         named = {"database": str(database), "taken": str(held.getsockname()[1])}
-        done = subprocess.run(
-            [sys.executable, "-m", "calco", "serve", *(word.format(**named) for word in words)],
-            capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=os.environ,
-        )  # fmt: skip
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+        with pytest.raises(SystemExit) as left:
+            main(["serve", *(word.format(**named) for word in words)])
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert told in line

@@ -107,6 +107,7 @@ def killed(url: str, sources: Path, rows: Path, when: Any) -> subprocess.Popen[b
     return process
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_in_mid_load_leaves_the_duckdb_file_as_it_was(
     sources: Path, tmp_path: Path, many: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_process_that_dies_in_mid_load_leaves_the_duckdb_file_as_it_was(
     assert contents(to) == before
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_mid_load_keeps_what_it_had(sources: Path, server: Server, many: Path) -> None:
     load(config(sources, server.url()))
     before = contents(server.url())
@@ -146,6 +148,7 @@ def test_a_server_that_dies_in_mid_load_keeps_what_it_had(sources: Path, server:
     assert contents(server.url()) == before
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_in_mid_load_leaves_the_server_as_it_was(sources: Path, server: Server, many: Path) -> None:
     load(config(sources, server.url()))
     before = contents(server.url())

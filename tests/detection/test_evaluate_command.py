@@ -87,8 +87,10 @@ def renamed(folder: Path, out: Path, *, ending: str = ".png", prefix: str = "cop
     return out
 
 
-@pytest.mark.parametrize("part", ["auto", "test", "val"])
-@pytest.mark.parametrize(("ending", "shift"), [(".png", 0), (".png", 1), (".jpg", 0)])
+@pytest.mark.parametrize(
+    ("part", "ending", "shift"),
+    [("auto", ".png", 0), ("auto", ".png", 1), ("auto", ".jpg", 0), ("test", ".png", 0), ("val", ".jpg", 0)],
+)
 def test_renamed_copies_of_the_training_are_never_called_unseen(
     run: Path, tmp_path: Path, part: str, ending: str, shift: int
 ) -> None:

@@ -69,7 +69,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["rt_detr_v2", pytest.param("d_fine", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=[pytest.param(kind, marks=pytest.mark.slow) for kind in ("rt_detr_v2", "d_fine")]
+)
 def both(request: pytest.FixtureRequest) -> tuple[Detector, Graph]:
     """A model, and its graph: writing that down takes most of the time."""
     requires(find_spec("transformers"), "transformers", "pip install 'calco[detect]'")

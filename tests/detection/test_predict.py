@@ -322,6 +322,7 @@ predict(PredictConfig(model="m", sources=tuple(sys.argv[2:]), out=sys.argv[1]), 
 """
 
 
+@pytest.mark.slow
 def test_a_kill_costs_nothing_that_was_done(clip: Path, images: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run(images, clip, out=whole)

@@ -82,8 +82,7 @@ def model(tmp_path, narrow, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("native", [False, True])
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(("native", "dtype"), [(False, np.float32), (True, np.uint8)])
 def test_strips_make_the_same_image_as_the_whole(narrow, kind, native, dtype):
     info = info_of(kind)
     translator, shown = Translator(info, network(info)), make_image((211, 300), dtype)
@@ -155,8 +154,7 @@ def test_a_large_tiff_comes_out_upright(tmp_path, orientation):
         assert np.array_equal(found.rows(0, found.shape[0]), imaging.read(tmp_path / "a.tif"))
 
 
-@pytest.mark.parametrize("ending", [".tif", ".jpg", ".png"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("ending", "dtype"), [(".tif", np.uint16), (".jpg", np.uint8), (".png", np.uint16)])
 def test_a_folder_with_large_images(model, tmp_path, ending, dtype, monkeypatch):
     images = tmp_path / "images"
     images.mkdir()

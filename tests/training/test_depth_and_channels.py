@@ -55,7 +55,10 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+FAST = {"grey of sixteen bits", "five bands of floats"}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[] if kind in FAST else pytest.mark.slow) for kind in KINDS])
 def test_depth_and_channels_come_out_again(tmp_path: Path, kind: str) -> None:
     ins, outs, dtype, ending = KINDS[kind]
     for side, channels in (("input", ins), ("target", outs)):

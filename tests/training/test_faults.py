@@ -149,7 +149,7 @@ def test_validation_images_that_cannot_be_read_leave_the_last_weights(images, tm
     assert load(run, device="cpu").info.step == 12
 
 
-@pytest.mark.parametrize("point", ["validate", "save"])
+@pytest.mark.parametrize("point", ["validate", pytest.param("save", marks=pytest.mark.slow)])
 def test_killed_around_a_validation_the_log_is_that_of_an_undisturbed_run(images, whole, tmp_path, monkeypatch, point):
     """The checkpoint of step 4 is written before the validation of that step, and again after it."""
     config = tiny(images, tmp_path / "run", keep=KeepConfig(**KEEP))
@@ -245,7 +245,9 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage", [pytest.param(name, marks=[] if "in a weight" in name else pytest.mark.slow) for name in DAMAGES]
+)
 def test_from_a_damaged_checkpoint_the_run_goes_back_to_the_one_before(copied, whole, capsys, damage):
     """The run then makes the steps again, and ends like one that nothing disturbed."""
     before, newest = list_checkpoints(copied / "checkpoints")
@@ -304,7 +306,13 @@ def test_however_short_the_time_a_finished_run_has_a_model(images, tmp_path):
     assert load(run, device="cpu").info.step == 1
 
 
-@pytest.mark.parametrize("part", ["checkpoints", "samples", "model", "tensorboard", "log.jsonl"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "checkpoints",
+        *(pytest.param(part, marks=pytest.mark.slow) for part in ("samples", "model", "tensorboard", "log.jsonl")),
+    ],
+)
 def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(images, whole, tmp_path, monkeypatch, part):
     """The disk is full for whatever is written there after a step; then there is room, and the run resumes."""
     run, refused = tmp_path / "a run", list[str]()
@@ -373,8 +381,11 @@ def test_a_video_that_cannot_be_written_is_noted_and_the_model_stays(images, tmp
     assert load(run, device="cpu").info.scores
 
 
-@pytest.mark.parametrize("resumed", [False, True])
-@pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 50, dtype=torch.uint8), lambda: np.empty(1 << 50, "u1")])
+@pytest.mark.parametrize(
+    ("allocate", "resumed"),
+    [(lambda: torch.empty(1 << 50, dtype=torch.uint8), False), (lambda: np.empty(1 << 50, "u1"), True)],
+    ids=["torch", "NumPy"],
+)
 def test_too_little_memory_is_one_line_with_the_options_that_need_less(
     images, whole, tmp_path, monkeypatch, allocate, resumed
 ):

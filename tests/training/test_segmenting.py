@@ -108,6 +108,7 @@ class Cut(Trainer):
         super()._update(*given)
 
 
+@pytest.mark.slow
 def test_resumed_it_has_the_weights_of_an_uninterrupted_run(
     discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

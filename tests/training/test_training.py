@@ -76,7 +76,7 @@ def test_the_number_of_workers_changes_no_weight(images, done, tmp_path):
     assert same(weights(none), weights(done))
 
 
-@pytest.mark.parametrize("order", ["d-then-g", "together"])
+@pytest.mark.parametrize("order", ["d-then-g", pytest.param("together", marks=pytest.mark.slow)])
 def test_resumed_in_python_equals_uninterrupted(images, done, tmp_path, monkeypatch, order):
     objective, whole = ObjectiveConfig(order=order), done
     if order == "together":
@@ -274,8 +274,8 @@ def test_limits(images, tmp_path):
     epochs = train(tiny(images, tmp_path / "e", limit=LimitConfig(epochs=2)), progress=False)
     assert load_checkpoint(list_checkpoints(epochs / "checkpoints")[-1])[1]["epoch"] == 2
     began = time.monotonic()
-    train(tiny(images, tmp_path / "m", limit=LimitConfig(epochs=0, minutes=0.05)), progress=False)
-    assert 2 < time.monotonic() - began < 20
+    train(tiny(images, tmp_path / "m", limit=LimitConfig(epochs=0, minutes=0.01)), progress=False)
+    assert 0.6 < time.monotonic() - began < 20
     with pytest.raises(CalcoError, match="has reached its limit at step .* --epochs 4"):
         train(load_config(epochs / "config.yaml"), resume=True, progress=False)
 

@@ -90,6 +90,7 @@ def clip(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_never_older_than_two_calls(clip: str) -> None:
     call, buffer = 0.2, 0.15
     seen = Seen()
@@ -107,6 +108,7 @@ def test_what_is_shown_is_never_older_than_two_calls(clip: str) -> None:
     assert f"75 frames in, {done.rendered} drawn, {done.dropped} dropped" in done.summary()
 
 
+@pytest.mark.slow
 def test_a_translator_that_is_quick_enough_draws_every_frame_at_its_time(clip: str) -> None:
     seen = Seen()
     done = played(clip, seen)
@@ -115,6 +117,7 @@ def test_a_translator_that_is_quick_enough_draws_every_frame_at_its_time(clip: s
     assert 2.9 < seen.times[-1] - seen.times[0] < 3.3
 
 
+@pytest.mark.slow
 def test_a_slow_sink_misses_images_and_holds_nothing_up(clip: str) -> None:
     class Slow(Seen):
         name = "the slow one"
@@ -154,6 +157,7 @@ def test_a_lost_camera_is_found_again(tmp_path: Path, caplog: pytest.LogCaptureF
     assert recorded[-1] == seen.numbers[-1] == rendered[-1]
 
 
+@pytest.mark.slow
 def test_rtsp_is_played_and_its_password_kept_to_oneself(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     server = RtspServer(make_video(50))
@@ -239,6 +243,7 @@ def writing(pipe: Path, pieces: "list[bytes]", pause: float) -> threading.Thread
     return thread
 
 
+@pytest.mark.slow
 def test_bare_images_in_a_pipe_as_they_come(pipe: Path) -> None:
     # Ten a second, whatever rate is told: the writer's own pace counts.
     writing(pipe, [numbered(n).tobytes() for n in range(20)], 0.1)
@@ -249,6 +254,7 @@ def test_bare_images_in_a_pipe_as_they_come(pipe: Path) -> None:
     assert 1.7 < seen.times[-1] - seen.times[0] < 2.5
 
 
+@pytest.mark.slow
 def test_a_video_in_a_pipe_is_played_at_its_own_pace(pipe: Path) -> None:
     writing(pipe, [make_video(50, "matroska")], 0)
     seen = Seen()
@@ -333,7 +339,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", pytest.param(".mkv", marks=pytest.mark.slow)])
 def test_what_a_kill_leaves_can_be_played_and_is_named_the_next_time(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -70,14 +70,14 @@ def test_a_hanging_command_is_stopped_with_all_that_it_started(tmp_path: Path) -
     call = script(
         tmp_path,
         "import subprocess, sys, time\n"
-        f"subprocess.Popen([sys.executable, '-c', \"import time; time.sleep(3); open({str(alive)!r}, 'w')\"])\n"
+        f"subprocess.Popen([sys.executable, '-c', \"import time; time.sleep(1.5); open({str(alive)!r}, 'w')\"])\n"
         "time.sleep(60)",
     )
     began = time.monotonic()
     with pytest.raises(Failed, match="has not ended within 1 s and was stopped"):
         call(b"{}", 1.0)
     assert time.monotonic() - began < 10
-    time.sleep(max(0.0, 4.5 - (time.monotonic() - began)))
+    time.sleep(max(0.0, 2.5 - (time.monotonic() - began)))
     assert not alive.exists()
 
 
@@ -108,7 +108,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/slow":
-            time.sleep(3)
+            time.sleep(1)
         if self.path == "/rude":
             self.wfile.write(b"what?\r\n\r\n")
             return
@@ -141,13 +141,13 @@ def test_a_webhook(server: str, tmp_path: Path) -> None:
     [
         ("/bad", "answered 503 Service Unavailable"),
         ("/away", "answered 302 Found"),
-        ("/slow", "has not answered within 1 s"),
+        ("/slow", "has not answered within 0.3 s"),
         ("/rude", "answered what is no HTTP"),
     ],
 )
 def test_a_webhook_that_fails(server: str, path: str, reason: str) -> None:
     with pytest.raises(Failed, match=reason):
-        Webhook(server + path)(b"{}", 1.0)
+        Webhook(server + path)(b"{}", 0.3 if path == "/slow" else 5.0)
 
 
 def test_a_webhook_where_nobody_listens() -> None:

@@ -144,6 +144,7 @@ watch(config, detector=Dies())
 """
 
 
+@pytest.mark.slow
 def test_what_was_killed_twice_ends_as_if_nothing_had_happened(
     whole: Path, video: Path, rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
