@@ -4,7 +4,8 @@ SHELL := bash
 .PHONY: help demo test test-slow lint format clean
 
 BIN := .venv/bin
-PYTEST_ARGS ?= -n auto
+# Each process begins with a whole part of the list, so that what the tests of a file share is made once.
+PYTEST_ARGS ?= -n auto --dist worksteal
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10

@@ -9,9 +9,14 @@ from bad_input import CASES
 from bad_inputs.making import Bad, Impossible
 
 
+def lasting(bad: Bad) -> bool:
+    """Whether it starts several processes, or kills a server at its work."""
+    return "--processes" in bad.command or "is killed" in bad.what
+
+
 @pytest.mark.parametrize(
     "bad",
-    [pytest.param(bad, id=bad.what, marks=[pytest.mark.slow] if "--processes" in bad.command else []) for bad in CASES],
+    [pytest.param(bad, id=bad.what, marks=[pytest.mark.slow] if lasting(bad) else []) for bad in CASES],
 )
 def test_the_answer_is_the_one_in_the_page(bad: Bad, tmp_path: Path) -> None:
     try:

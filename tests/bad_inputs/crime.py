@@ -1,8 +1,6 @@
 """The statistics of crime: servers that refuse or die, workbooks, tables and the rows in them."""
 
-import atexit
 import csv
-import functools
 import io
 import threading
 import time
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bad_inputs.making import Bad, Impossible
-from crime.servers import MariaDB
+from crime.servers import MariaDB, shared
 
 LOAD = "crime load --to crime.duckdb --robberies "
 ROBBERIES = LOAD + "robberies.csv --kinds kinds.csv"
@@ -173,12 +171,8 @@ def no_database(folder: Path) -> None:
     (folder / "crime.duckdb").write_text("no database\n" * 9999)
 
 
-@functools.cache
 def server() -> MariaDB:
-    """A real server, which ends with the program."""
-    found = MariaDB()
-    atexit.register(found.stop)
-    return found
+    return shared(MariaDB)
 
 
 def asking(**url: str) -> Callable[[Path], None]:

@@ -1,5 +1,7 @@
-"""Database servers of a test's own, which may be killed and started again."""
+"""Database servers of the tests' own, which may be killed and started again."""
 
+import atexit
+import functools
 import getpass
 import os
 import shutil
@@ -10,6 +12,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from support import requires
 
@@ -74,6 +77,9 @@ class Server:
             self.process.terminate()
             self.process.wait(60)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+Started = TypeVar("Started", bound=Server)
 
 
 class MariaDB(Server):
@@ -163,6 +169,14 @@ class PostgreSQL(Server):
         with connection:
             found = connection.execute(statement.encode())
             return list(found.fetchall()) if found.description else []
+
+
+@functools.cache
+def shared(kind: type[Started]) -> Started:
+    """A server for all tests of this process, which ends with it: to make one takes seconds."""
+    found = kind()
+    atexit.register(found.stop)
+    return found
 
 
 def _program(name: str, folder: str) -> str:

@@ -1,7 +1,6 @@
 """A database shows no password, and a foreign one reads nothing of this machine."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from calco.crime.answers import QueryConfig, query
 from calco.crime.database import connect
 from calco.crime.load import load
 from crime.loading import config, contents
-from crime.servers import MariaDB, PostgreSQL
+from crime.servers import MariaDB, PostgreSQL, shared
 
 pytest.importorskip("ibis")
 
@@ -61,14 +60,8 @@ def test_a_driver_s_error_shows_no_password(kind: type[MariaDB] | type[PostgreSQ
     assert str(told.value).count("127.0.0.1") == 1  # what the driver says of the host is hidden with the password
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
-    yield server
-    server.stop()
-
-
-def test_a_plus_in_a_password_is_a_plus(postgres: PostgreSQL) -> None:
+def test_a_plus_in_a_password_is_a_plus() -> None:
+    postgres = shared(PostgreSQL)
     postgres.sql("CREATE ROLE \"a+b\" LOGIN PASSWORD 'uno+dos/tres'")
     backend = connect(f"postgres://a%2Bb:uno+dos%2Ftres@127.0.0.1:{postgres.port}/crime")
     assert backend.con.info.user == "a+b"
@@ -179,18 +172,15 @@ def test_a_file_named_like_a_cloud_is_a_file(sources: Path, tmp_path: Path, monk
 
 
 def test_a_server_asks_for_no_file_of_this_machine(tmp_path: Path) -> None:
-    server = MariaDB()
-    try:
-        server.sql("SET GLOBAL local_infile = 1")
-        server.sql("CREATE TABLE a (b TEXT)", "crime")
-        (tmp_path / "secret.txt").write_text("TOP-SECRET")
-        backend = connect(server.url())
-        with pytest.raises(Exception, match=r"(?i)local|command is not allowed"):
-            backend.raw_sql(f"LOAD DATA LOCAL INFILE '{tmp_path}/secret.txt' INTO TABLE a")
-        backend.disconnect()
-        assert server.sql("SELECT COUNT(*) FROM a", "crime") == [(0,)]
-    finally:
-        server.stop()
+    server = shared(MariaDB)
+    server.sql("SET GLOBAL local_infile = 1")
+    server.sql("CREATE TABLE a (b TEXT)", "crime")
+    (tmp_path / "secret.txt").write_text("TOP-SECRET")
+    backend = connect(server.url())
+    with pytest.raises(Exception, match=r"(?i)local|command is not allowed"):
+        backend.raw_sql(f"LOAD DATA LOCAL INFILE '{tmp_path}/secret.txt' INTO TABLE a")
+    backend.disconnect()
+    assert server.sql("SELECT COUNT(*) FROM a", "crime") == [(0,)]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from calco.crime.answers import PUBLISHED, Answer, QueryConfig, published_figure
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, load
 from calco.crime.queries import QUESTIONS, TIED_ROWS
-from crime.servers import MariaDB, PostgreSQL
+from crime.servers import MariaDB, PostgreSQL, shared
 
 pytest.importorskip("ibis")
 
@@ -173,17 +173,13 @@ def test_sums_and_means_counted_by_hand(answered: dict[str, Answer], crimes: lis
 def test_other_databases_answer_the_same(
     kind: str, files: dict[str, str], answered: dict[str, Answer], tmp_path: Path
 ) -> None:
-    server = {"mariadb": MariaDB, "postgres": PostgreSQL}[kind]() if kind != "sqlite" else None
-    url = server.url() if server else f"sqlite://{tmp_path}/crime.sqlite"
-    try:
-        load(LoadConfig(to=url, rejects=str(tmp_path / "rejects.csv"), **files))
-        for answer in query(QueryConfig(question="all", source=url)):
-            ours = answered[answer.question.name].rows
-            assert answer.rows.column_names == ours.column_names
-            assert rows_of(answer) == rows_of(Answer(answer.question, ours)), answer.question.name
-    finally:
-        if server:
-            server.stop()
+    servers = {"mariadb": MariaDB, "postgres": PostgreSQL}
+    url = shared(servers[kind]).url() if kind in servers else f"sqlite://{tmp_path}/crime.sqlite"
+    load(LoadConfig(to=url, rejects=str(tmp_path / "rejects.csv"), **files))
+    for answer in query(QueryConfig(question="all", source=url)):
+        ours = answered[answer.question.name].rows
+        assert answer.rows.column_names == ours.column_names
+        assert rows_of(answer) == rows_of(Answer(answer.question, ours)), answer.question.name
 
 
 def test_the_studys_join_done_again_gives_what_was_published(

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from calco.cli import main
 from calco.crime.database import connect
 from calco.crime.load import load
 from crime.loading import ROWS, config, contents
-from crime.servers import MariaDB, PostgreSQL, Server
+from crime.servers import MariaDB, PostgreSQL, Server, shared
 
 pytest.importorskip("ibis")
 
@@ -26,34 +25,19 @@ pytest.importorskip("ibis")
 SERVERS: dict[str, type[Server]] = {"mariadb": MariaDB, "postgres": PostgreSQL}
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[dict[str, Server]]:
-    """The servers that tests have asked for."""
-    running: dict[str, Server] = {}
-    yield running
-    for server in running.values():
-        server.stop()
-
-
 @pytest.fixture(params=SERVERS)
-def server(request: pytest.FixtureRequest, started: dict[str, Server]) -> Server:
+def server(request: pytest.FixtureRequest) -> Server:
     """Each server in turn; skips where one is not installed."""
-    return asked(request.param, started)
-
-
-def asked(kind: str, started: dict[str, Server]) -> Server:
-    if kind not in started:
-        started[kind] = SERVERS[kind]()
-    return started[kind]
+    return shared(SERVERS[request.param])
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "sqlite", *SERVERS])
-def test_twice_the_same_in_every_database(kind: str, sources: Path, tmp_path: Path, started: dict[str, Server]) -> None:
+def test_twice_the_same_in_every_database(kind: str, sources: Path, tmp_path: Path) -> None:
     to = tmp_path / "crime.duckdb"
     first = load(config(sources, to))
     expected = contents(to)
     others = {"duckdb": str(to), "sqlite": f"sqlite://{tmp_path}/crime.sqlite"}
-    url = others[kind] if kind in others else asked(kind, started).url()
+    url = others[kind] if kind in others else shared(SERVERS[kind]).url()
     for _ in range(2):
         done = load(config(sources, url))
         assert [(one.read, one.loaded, one.rejected) for one in done.sources] == [(1, 1, 0), (2, 1, 1), (ROWS, ROWS, 0)]
@@ -180,9 +164,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_what_a_server_refuses_is_one_line_without_the_password(
-    kind: str, started: dict[str, Server], sources: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, sources: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = asked(kind, started)
+    server = shared(SERVERS[kind])
     denied, unknown = REFUSED[kind]
     lost = [("mysql://root@127.0.0.1/", "names no database; add it at the end")] if kind == "mariadb" else []
     for url, told in (

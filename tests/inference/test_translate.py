@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 
 import calco
 from calco import CalcoError, imaging
+from calco.cli import main
 from calco.data.config import JitterConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.data.recipes.colorize import lightness_grey
