@@ -1,6 +1,7 @@
 """A module imports only what stands above it, and the light doors stay light."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,11 @@ HEAVY = {
 FORBIDDEN = {"dill", "joblib", "lpips", "marshal", "pickle", "shelve", "timm", "torchvision"}
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def layer_of(module: str) -> str:
     """The layer of a dotted name inside calco: `calco.data.sample` => data, `calco` => top."""
     parts = module.split(".")
@@ -89,7 +95,7 @@ def violations(source: Path) -> list[str]:
     found = []
     for path in sorted(source.rglob("*.py")):
         here = layer_of(module_of(path, source))
-        for name, line, inside in imports_of(ast.parse(path.read_text(encoding="utf-8"))):
+        for name, line, inside in imports_of(parsed(path)):
             where = f"{path.relative_to(source)}:{line} imports {name}"
             if name.split(".")[0] in FORBIDDEN:
                 found.append(f"{where}, which Calco does not use")
@@ -142,7 +148,7 @@ def graph(source: Path) -> dict[str, set[str]]:
     result: dict[str, set[str]] = {}
     for module, path in paths.items():
         wanted: set[str] = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "calco":
                 names = {f"{node.module}.{alias.name}" for alias in node.names}
                 wanted |= {name if name in paths else str(node.module) for name in names}
@@ -184,7 +190,7 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
 def test_torch_load_takes_weights_only() -> None:
     loose = []
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 safe = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
                 if not safe:

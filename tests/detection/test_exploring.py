@@ -80,7 +80,7 @@ def test_faults_are_named_with_file_and_line(explored: ExploreResult, folder: Pa
     assert (content["num_boxes"], content["num_empty"], len(content["faults"])) == (13, 1, 3)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_the_page_opens_in_a_browser(explored: ExploreResult, browser: Any, scheme: str) -> None:
     page = browser.new_page(color_scheme=scheme)
     said: list[str] = []

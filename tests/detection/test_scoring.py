@@ -202,7 +202,7 @@ def test_the_mean_box_fits_each_image() -> None:
     assert len(FindsNothing().many([np.zeros((9, 9, 1), np.uint8)])[0]) == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_the_report_opens_in_a_browser(scored: EvaluationResult, tmp_path: Path, browser: Any, scheme: str) -> None:
     path = write_report(scored, tmp_path)
     page = browser.new_page(color_scheme=scheme)

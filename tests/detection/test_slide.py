@@ -139,6 +139,7 @@ def test_the_gif_shows_the_windows_and_then_the_boxes(learned: tuple[SlideResult
     assert first.shape == last.shape == (side + 30, 2 * side + 8, 3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_learns_the_same(learned: tuple[SlideResult, SlideConfig, Detections], tmp_path: Path) -> None:
     done, config, _ = learned
     again = slide(replace(config, out=str(tmp_path / "again.mp4")))

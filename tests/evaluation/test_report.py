@@ -167,7 +167,7 @@ def test_runs_side_by_side(card: Scorecard, tmp_path: Path) -> None:
         compare_report({"a": card}, tmp_path)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_opens_offline_and_the_sliders_move(browser: object, report: Path, scheme: str) -> None:
     context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": 1200, "height": 800})
     page = context.new_page()

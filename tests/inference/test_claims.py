@@ -97,8 +97,8 @@ def test_export_and_evaluation_fetch_nothing_that_a_model_names(
     monkeypatch.setattr("socket.getaddrinfo", refuse)
     known = {"images": place}
     info = ModelInfo(
-        generator=GeneratorConfig(), recipe=RecipeConfig(recipe="aligned"), jitter=JitterConfig(), in_channels=3,
-        out_channels=3, provenance=known,
+        generator=GeneratorConfig(depth=3, filters=8), recipe=RecipeConfig(recipe="aligned"), jitter=JitterConfig(),
+        in_channels=3, out_channels=3, provenance=known,
     )  # fmt: skip
     with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name images to try it on"):
         examples(info, None)
