@@ -22,7 +22,9 @@ def test_what_cannot():
 WHOLE_FILE = "import pytest\npytest.importorskip('no_such_library')\n"
 
 
-@pytest.mark.parametrize(("ci", "told"), [("true", "1 failed, 1 skipped, 1 error"), ("", "3 skipped")])
+@pytest.mark.parametrize(
+    ("ci", "told"), [("true", "1 failed, 1 skipped, 1 error"), pytest.param("", "3 skipped", marks=pytest.mark.slow)]
+)
 def test_a_skip_fails_in_continuous_integration(tmp_path: Path, ci: str, told: str) -> None:
     (tmp_path / "conftest.py").write_bytes((ROOT / "tests" / "conftest.py").read_bytes())
     (tmp_path / "test_some.py").write_text(SKIPPED)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from calco.crime.generate import GenerateConfig, generate
-from crime.loading import DIRTY, ROWS
+from calco.crime.load import load
+from crime.loading import DIRTY, ROWS, config
 from crime.test_robberies import written
 
 
@@ -24,6 +25,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         out.writerows(DIRTY)
     return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of these sources; tests change copies of it."""
+    path = tmp_path_factory.mktemp("loaded") / "crime.duckdb"
+    load(config(sources, path))
+    return path
 
 
 @pytest.fixture(scope="session")

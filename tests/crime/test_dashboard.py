@@ -37,7 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     names = ("DISTRITO", "MODALIDAD DE ROBO", "TIPO DE ARMA", "FECHA", "EDAD VICTIMA", "OCUPACIÓN")
     written(folder, *(dict(zip(names, row, strict=True)) for row in ROBBERIES))
     (folder / "kinds.csv").write_text("Crimen;Descripcion\nAsalto;Con violencia\nHurto;Sin violencia\n")
-    generate(GenerateConfig(out=str(folder / "datacrim.parquet"), rows=20_000))
+    generate(GenerateConfig(out=str(folder / "datacrim.parquet"), rows=6_000))
     to = str(folder / "crime.duckdb")
     robberies, kinds = str(folder / "robberies.csv"), str(folder / "kinds.csv")
     load(LoadConfig(datacrim=str(folder / "datacrim.parquet"), robberies=robberies, kinds=kinds, to=to))

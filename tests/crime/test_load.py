@@ -327,6 +327,7 @@ def test_a_load_at_work_keeps_its_database(sources: Path, tmp_path: Path) -> Non
         assert to.read_bytes() == b"what the other writes"
 
 
+@pytest.mark.slow
 def test_of_two_loads_at_once_one_is_whole_and_none_is_lost(sources: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "calco", "crime", "load", "--robberies", str(sources / "robberies.csv"),
              "--kinds", str(sources / "kinds.csv"), "--to", "c.duckdb"]  # fmt: skip

@@ -25,7 +25,7 @@ OFFICIAL = {
     "Huachipa": "Lurigancho", "Lurigancho-Chosica": "Lurigancho", "Manchay": "Pachacámac", "Salamanca": "Ate",
     "Carmen de la Legua": "Carmen de la Legua Reynoso",
 }  # fmt: skip
-ROWS = 30_000
+ROWS = 8_000
 
 
 @pytest.fixture(scope="module")
