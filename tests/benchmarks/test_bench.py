@@ -49,8 +49,9 @@ def both(depth: int = 5) -> tuple[Reference, Networks]:
 
 
 def test_the_reference_has_the_published_sizes() -> None:
-    assert count_parameters(unet()) == 54_413_955
-    assert count_parameters(patchgan()) == 2_768_705
+    with torch.device("meta"):
+        assert count_parameters(unet()) == 54_413_955
+        assert count_parameters(patchgan()) == 2_768_705
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -1,5 +1,7 @@
 """Channels, depth, size, transparency, tensors."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -90,15 +92,14 @@ def test_a_tensor_beyond_its_range_is_clamped() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("how", ["auto", "nearest", "bilinear", "bicubic", "area"])
-def test_resize_keeps_dtype_channels_and_range(dtype: type, channels: int, how: imaging.Resampling) -> None:
+def test_resize_keeps_dtype_channels_and_range(dtype: type, channels: int) -> None:
     image = photo(channels=channels, dtype=dtype)
-    for width, height in ((30, 20), (90, 80), (20, 90), (1, 1)):
-        result = imaging.resize(image, (width, height), how)
-        assert result.shape == (height, width, channels)
-        assert result.dtype == dtype
-        flat = imaging.resize(np.full_like(image, image.max()), (width, height), how)
-        assert np.allclose(flat, image.max(), rtol=1e-6)
+    for how in get_args(imaging.Resampling):
+        for width, height in ((30, 20), (90, 80), (20, 90), (1, 1)):
+            result = imaging.resize(image, (width, height), how)
+            assert (result.shape, result.dtype) == ((height, width, channels), dtype), how
+            flat = imaging.resize(np.full_like(image, image.max()), (width, height), how)
+            assert np.allclose(flat, image.max(), rtol=1e-6), (how, width, height)
 
 
 @pytest.mark.parametrize("channels", [2, 4, 5])

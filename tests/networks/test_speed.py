@@ -133,9 +133,15 @@ def test_checkpointing_gives_the_same_bits(architecture):
     assert all(torch.equal(buffers[name], counted[name]) for name in buffers)
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance", "group", "none"])
-@pytest.mark.parametrize("architecture", ["unet", "resnet", "efficientnet-unet"])
-@pytest.mark.parametrize("up", ["transpose", "resize"])
+@pytest.mark.parametrize(
+    ("architecture", "norm", "up"),
+    [
+        *(("unet", norm, up) for norm in ("batch", "instance", "group", "none") for up in ("transpose", "resize")),
+        *(("resnet", norm, "transpose") for norm in ("batch", "instance", "group", "none")),
+        ("resnet", "batch", "resize"),
+        *(("efficientnet-unet", "batch", up) for up in ("transpose", "resize")),
+    ],
+)
 def test_packed_networks_draw_the_same(architecture, norm, up):
     torch.manual_seed(0)
     config = GeneratorConfig(architecture=architecture, depth=4, filters=8, blocks=2, norm=norm, up=up)
