@@ -120,7 +120,7 @@ def test_a_whole_set_that_is_shifted(write: Write, run: Callable[..., CheckRepor
 
 def on_both_sides(tmp_path: Path) -> tuple[str, str]:
     """A name that training learns from, and one that it is tested on."""
-    items = [Item(f"n{n}", f"n{n}", ()) for n in range(40)]
+    items = [Item(f"n{n}", f"n{n}", ()) for n in range(20)]
     parts = split_items(items, SplitConfig())
     return parts["train"][0].key, parts["test"][0].key
 
@@ -129,7 +129,7 @@ def test_duplicates_across_the_split_are_grouped(
     write: Write, run: Callable[..., CheckReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt, tested = on_both_sides(tmp_path)
-    for n in range(40):
+    for n in range(20):
         write(f"n{n}.png", photo(n))
     small = cv2.resize(np.rot90(photo(1000)), (64, 64), interpolation=cv2.INTER_AREA)
     write(f"{learnt}.png", photo(1000))
@@ -330,11 +330,11 @@ def test_training_prints_the_findings_of_the_check(
 ) -> None:
     caplog.set_level(logging.INFO, "calco")
     learnt, tested = on_both_sides(tmp_path)
-    for n in range(40):
+    for n in range(20):
         write(f"n{n}.png", photo(n, 64, 64))
     source = open_source(tmp_path / "set")
     splits = split_items(source.items, SplitConfig())
-    assert quick_findings(source, splits, RecipeConfig()) == ([], 40)
+    assert quick_findings(source, splits, RecipeConfig()) == ([], 20)
     assert report_findings(source, splits, SourceConfig()) == []
     assert caplog.text == ""
     write(f"{tested}.png", np.ascontiguousarray(photo(int(learnt[1:]), 64, 64)[:, ::-1]))
