@@ -51,7 +51,9 @@ def test_help_is_printed_whatever_the_encoding(variables: dict[str, str], words:
     assert b"calco" in done.stdout
 
 
-@pytest.mark.parametrize("variables", ENCODINGS, ids=str)
+@pytest.mark.parametrize(
+    "variables", [ENCODINGS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in ENCODINGS[1:])], ids=str
+)
 def test_names_and_tables_are_printed_whatever_the_encoding(
     photos: Path, tmp_path: Path, variables: dict[str, str]
 ) -> None:
