@@ -384,6 +384,7 @@ def script(tmp_path: Path, images: Path, out: Path, jobs: int) -> list[str]:
     return [sys.executable, str(path)]
 
 
+@pytest.mark.slow
 def test_a_killed_work_goes_on_without_a_lost_or_doubled_pair(make: Make, tmp_path: Path) -> None:
     for i in range(30):
         make(f"p/{i}.png", 160, 120)

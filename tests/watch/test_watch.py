@@ -183,6 +183,7 @@ def test_stopped_and_gone_on(whole: Path, video: Path, rules: Path, tmp_path: Pa
     assert len(frames(tmp_path / "w" / "video.mp4")) == 60
 
 
+@pytest.mark.slow
 def test_loops_go_on_in_time_and_hold_no_more_memory(video: Path, tmp_path: Path) -> None:
     done = watch(config(video, tmp_path / "w", loops=4, video=False), detector=Colours())
     assert done.frames == 240 and len(done.memory) == 4
@@ -296,6 +297,7 @@ def test_what_a_face_detector_finds_is_blurred_too() -> None:
     assert np.array_equal(blurred[45:], image[45:])
 
 
+@pytest.mark.slow
 def test_a_stream_is_watched_and_gone_on_with(video: Path, rules: Path, tmp_path: Path) -> None:
     out = tmp_path / "w"
     told = {"source": str(video), "out": str(out), "rules": str(rules), "live": True}
