@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def owed(report: pytest.TestReport | pytest.CollectReport) -> None:
         if not reason.startswith(BEYOND):
             report.outcome = "failed"
             report.longrepr = f"skipped, and with CI=true nothing may be that can be installed: {reason}"
+
+
+def pytest_sessionfinish() -> None:
+    """The database servers that tests of this process shared end with it."""
+    if servers := sys.modules.get("crime.servers"):
+        servers.stop_shared()
 
 
 @pytest.fixture(autouse=True)

@@ -171,12 +171,22 @@ class PostgreSQL(Server):
             return list(found.fetchall()) if found.description else []
 
 
+_SHARED: list[Server] = []
+
+
 @functools.cache
 def shared(kind: type[Started]) -> Started:
-    """A server for all tests of this process, which ends with it: to make one takes seconds."""
+    """A server for all tests of this process, which ends with them: to make one takes seconds."""
     found = kind()
-    atexit.register(found.stop)
+    _SHARED.append(found)
     return found
+
+
+@atexit.register
+def stop_shared() -> None:
+    """Ends them: conftest.py calls this, since a worker of pytest-xdist may be killed before it comes to its exit."""
+    while _SHARED:
+        _SHARED.pop().stop()
 
 
 def _program(name: str, folder: str) -> str:
