@@ -126,7 +126,8 @@ def _cut(address: str) -> tuple[str, list[str]]:
         shown = f"{HIDDEN}@"
     else:
         shown, after = "", rest
-    place, mark, further = _divided(after)
+    place, further = re.split(r"[?#]", after, maxsplit=1) if re.search(r"[?#]", after) else (after, "")
+    mark = after[len(place) : len(place) + 1]
     if mark == "?":
         query, hidden = _query(further)
         return f"{scheme}{separator}{shown}{place}?{query}", [*secrets, *hidden]
@@ -137,11 +138,6 @@ def _cut(address: str) -> tuple[str, list[str]]:
         start = found.end(1)
         return f"{scheme}{separator}{shown}{tail[:start]}{HIDDEN}", [*secrets, *tail[start:].split()[:1]]
     return f"{scheme}{separator}{shown}{tail}", secrets
-
-
-def _divided(text: str) -> tuple[str, str, str]:
-    found = re.search(r"[?#]", text)
-    return (text, "", "") if found is None else (text[: found.start()], found[0], text[found.end() :])
 
 
 def _query(text: str) -> tuple[str, list[str]]:

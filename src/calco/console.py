@@ -170,16 +170,9 @@ def bar(doing: str, total: int | None = None, *, unit: str = "") -> Iterator[Adv
         yield lambda done, of=None: update(doing, done, total if of is None else of)
 
 
-class HasLine(Protocol):
-    """Something that describes its progress in one line."""
-
-    def line(self) -> str:
-        """Return the line."""
-
-
 @contextlib.contextmanager
-def status_line() -> Iterator[Callable[[HasLine], None]]:
-    """Show one line that is replaced; yield a function that takes its next content."""
+def status_line() -> Iterator[Callable[[Any], None]]:
+    """Show one line that is replaced; yield a function that takes an object whose `line()` returns the next one."""
     if not console.is_terminal:
         yield lambda _status: None
         return

@@ -53,13 +53,20 @@ def explain(error: OSError, path: str | Path, doing: str) -> CalcoError:
     return kind(f"cannot {doing} {path}: {reason}" + (f"; {remedy}" if remedy else ""))
 
 
+@contextlib.contextmanager
+def explained(path: str | Path, doing: str) -> Iterator[None]:
+    """Turn an error of the operating system into that of `explain`."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path, doing) from error
+
+
 def make_folder(path: str | Path) -> Path:
     """Make a folder and its parents, and return it; one that cannot be made or written to is an error."""
     folder = Path(path)
-    try:
+    with explained(folder, "make the folder"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explain(error, folder, "make the folder") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CalcoError(f"cannot write into {folder}: permission denied; check who owns it, or choose another folder")
     return folder
@@ -129,11 +136,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: str | Path) -> None:
-    """Remove what killed commands left half written in a folder whose lock the caller holds; nothing else."""
-    _sweep(Path(folder), None)
-
-
 def sweep_files(paths: Iterable[str | Path]) -> None:
     """Remove what killed commands left half written of some files or model folders, and nothing of others beside them.
 
@@ -144,12 +146,16 @@ def sweep_files(paths: Iterable[str | Path]) -> None:
         if name := _HALF.fullmatch(temporary_path(path).name):
             wanted.setdefault(path.parent, set()).add((name[1], name[2] or ""))
     for folder, halves in wanted.items():
-        _sweep(folder, halves)
+        sweep(folder, halves)
 
 
-def _sweep(folder: Path, halves: set[tuple[str, str]] | None) -> None:
+def sweep(folder: str | Path, halves: set[tuple[str, str]] | None = None) -> None:
+    """Remove what killed commands left half written in a folder whose lock the caller holds; nothing else.
+
+    With `halves`, only what has these beginnings and endings.
+    """
     with contextlib.suppress(OSError):
-        for path in [path for path in folder.iterdir() if path.name[0] == "." and ".tmp" in path.name]:
+        for path in [path for path in Path(folder).iterdir() if path.name[0] == "." and ".tmp" in path.name]:
             name = _HALF.fullmatch(path.name)
             if name is not None and (halves is None or (name[1], name[2] or "") in halves):
                 with contextlib.suppress(OSError):
@@ -170,12 +176,33 @@ def write_json(path: str | Path, content: Any) -> None:
     atomic_write(path, json.dumps(redact_record(content), indent=2, ensure_ascii=False) + "\n")
 
 
+def read_text(path: str | Path, doing: str = "read") -> str:
+    """Read a text in UTF-8 or UTF-16, with or without a byte-order mark."""
+    with explained(path, doing):
+        data = Path(path).read_bytes()
+    try:
+        return data.decode(encoding_of(data))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        byte = f"0x{data[error.start]:02x}"
+        raise CalcoError(f"{path}, line {line}: the byte {byte} is not UTF-8; save the file as UTF-8") from error
+
+
+def encoding_of(data: bytes) -> str:
+    """Return the Unicode encoding that the first bytes of a text show; UTF-8 where they show none."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    # Without a mark, the zero bytes of Latin letters and digits tell the order of the bytes.
+    even, odd = data[:200:2].count(0), data[1:200:2].count(0)
+    if max(even, odd) > 0.4 * len(data[:200:2]):
+        return "utf-16-be" if even > odd else "utf-16-le"
+    return "utf-8-sig"
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON object; a file that is absent, unreadable or holds something else is an error."""
-    try:
+    with explained(path, "read"):
         return parse_json(Path(path).read_bytes(), path)
-    except OSError as error:
-        raise explain(error, path, "read") from error
 
 
 def parse_json(data: bytes, path: str | Path) -> dict[str, Any]:
@@ -193,12 +220,9 @@ def sha256(*paths: str | Path) -> str:
     """Return the SHA-256 over the contents of files, in order, in hex digits."""
     total = hashlib.sha256()
     for path in paths:
-        try:
-            with Path(path).open("rb") as handle:
-                while block := handle.read(1 << 20):
-                    total.update(block)
-        except OSError as error:
-            raise explain(error, path, "read") from error
+        with explained(path, "read"), Path(path).open("rb") as handle:
+            while block := handle.read(1 << 20):
+                total.update(block)
     return total.hexdigest()
 
 
@@ -209,21 +233,13 @@ def digest(*paths: str | Path) -> str:
 
 @dataclass(slots=True)
 class Listing:
-    """Files below a folder, in relative names except for `paths`.
+    """Files below a folder, in relative names except for `paths`."""
 
-    Attributes:
-        root: The folder, with a separator at its end.
-        paths: Wanted files as the system names them, sorted; bytes that are not UTF-8 are escaped as Python does.
-        left_out: Name and reason of what could not be followed or read.
-        hidden: Hidden and system files and folders; a folder ends with a separator and is not entered.
-        others: Files that were not wanted.
-    """
-
-    root: str
-    paths: list[str] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    hidden: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
+    root: str  # the folder, with a separator at its end
+    paths: list[str] = field(default_factory=list)  # wanted files, sorted; bytes that are not UTF-8 as Python has them
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # name and reason of what could not be read
+    hidden: list[str] = field(default_factory=list)  # hidden and system files, and folders with a separator
+    others: list[str] = field(default_factory=list)  # files that were not wanted
 
     def leave_out(self, path: str, reason: str) -> None:
         """Note a file that cannot be used, and why."""

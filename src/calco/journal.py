@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.errors import CalcoError
-from calco.files import explain, make_folder, replacing
+from calco.files import explain, explained, make_folder, replacing
 
 _MADE_BY: Final = b'{"made_by": '
 _NOT_OURS: Final = "is in the way and was not written by Calco; move it away, or choose another --out"
@@ -73,14 +73,11 @@ def shared(path: str | Path) -> Iterator[int]:
 
 def append_shared(path: str | Path, row: Mapping[str, Any], *, first: Mapping[str, Any]) -> None:
     """Append a row to a file that several processes write; `first` is the first row of an empty file."""
-    try:
-        with shared(path) as descriptor:
-            size = os.fstat(descriptor).st_size
-            # A line that a kill cut off must not swallow the next one.
-            before = b"" if size and os.pread(descriptor, 1, size - 1) == b"\n" else b"\n" if size else encode(first)
-            os.write(descriptor, before + encode(row))
-    except OSError as error:
-        raise explain(error, path, "write") from error
+    with explained(path, "write"), shared(path) as descriptor:
+        size = os.fstat(descriptor).st_size
+        # A line that a kill cut off must not swallow the next one.
+        before = b"" if size and os.pread(descriptor, 1, size - 1) == b"\n" else b"\n" if size else encode(first)
+        os.write(descriptor, before + encode(row))
 
 
 class Journal:
@@ -103,14 +100,12 @@ class Journal:
         self.path, self.sync, self.size, self.count = Path(path), sync, 0, 0
         self._head = b"" if made_by is None else encode({"made_by": made_by}, sort_keys=True)
         make_folder(self.path.parent)
-        try:
+        with explained(path, "write"):
             if self.path.exists():
                 self._recover()
             if self._head and not self.size:
                 self.path.write_bytes(self._head)
                 self.size = len(self._head)
-        except OSError as error:
-            raise explain(error, path, "write") from error
 
     def _recover(self) -> None:
         """Find the end of the last whole line, and cut off what comes after it."""
@@ -140,17 +135,14 @@ class Journal:
             CalcoError: If the disk is full, or the folder is gone; the journal then ends with the row before.
         """
         line = encode(row)
-        try:
-            with self.path.open("ab", buffering=0) as file:
-                try:
-                    file.write(line)
-                    if self.sync:
-                        os.fsync(file.fileno())
-                except OSError:
-                    file.truncate(self.size)
-                    raise
-        except OSError as error:
-            raise explain(error, self.path, "write") from error
+        with explained(self.path, "write"), self.path.open("ab", buffering=0) as file:
+            try:
+                file.write(line)
+                if self.sync:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(self.size)
+                raise
         self.size, self.count = self.size + len(line), self.count + 1
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -181,7 +173,7 @@ class Journal:
             CalcoError: If the file is shorter than it was then.
         """
         size, count = state
-        try:
+        with explained(self.path, "write"):
             there = self.path.stat().st_size if self.path.exists() else 0
             if there < size:
                 raise CalcoError(
@@ -189,8 +181,6 @@ class Journal:
                 )
             if there > size:
                 os.truncate(self.path, size)
-        except OSError as error:
-            raise explain(error, self.path, "write") from error
         self.size, self.count = size, count
 
     def finish(self, path: str | Path) -> None:
@@ -205,15 +195,13 @@ def remove(path: Path) -> None:
     Raises:
         CalcoError: If Calco did not write the file, or the permissions do not allow it.
     """
-    try:
+    with explained(path, "remove"):
         if os.path.lexists(path):
             with path.open("rb") as file:
                 first = file.read(len(_MADE_BY))
             if not _MADE_BY.startswith(first):
                 raise CalcoError(f"{path} {_NOT_OURS}")
             path.unlink()
-    except OSError as error:
-        raise explain(error, path, "remove") from error
 
 
 class _DamagedError(CalcoError):

@@ -1,5 +1,6 @@
 """Public names of packages, imported when they are first used."""
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -17,6 +18,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, _, attribute = homes[name].partition(":")
-        return getattr(import_module(module), attribute or name)
+        value = getattr(import_module(module), attribute or name)
+        return vars(sys.modules[package]).setdefault(name, value)  # from now on without this function
 
     return get, lambda: [*homes]

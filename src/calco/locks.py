@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import hashlib
 import logging
 import os
 import re
@@ -13,13 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from calco.errors import CalcoError
-from calco.files import explain, make_folder
+from calco.files import explain, explained, make_folder, short_name
 
 LOCK: Final = ".calco.lock"
 """The lock file inside a folder that a command writes; it is removed when the command ends."""
 _WITHOUT_LOCKS: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 _HOLDER: Final = re.compile(r"(calco[ \w-]*) \(process \d+\)\n?")
-_LONGEST: Final = 255  # bytes of a file's name
 
 _log = logging.getLogger(__name__)
 _held: dict[str, int] = {}  # lock file => the thread that holds it
@@ -54,10 +52,7 @@ def locked_file(path: str | Path, verb: str) -> Iterator[Path]:
 
 def lock_name(name: str) -> str:
     """Return the name of a file's lock file, no longer than file systems allow."""
-    lock = f".{name}.calco.lock"
-    if len(os.fsencode(lock)) <= _LONGEST:
-        return lock
-    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.calco.lock"
+    return short_name(f".{name}", LOCK)
 
 
 def is_lock(name: str) -> bool:
@@ -92,10 +87,8 @@ def _locked(lock: Path, target: Path, verb: str) -> Iterator[None]:
 def _opened(lock: Path, target: Path) -> int:
     """Open a lock file, lock it, and make sure that it still has its name."""
     while True:
-        try:
+        with explained(target, "lock"):
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        except OSError as error:
-            raise explain(error, target, "lock") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

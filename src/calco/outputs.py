@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from calco import journal
 from calco.errors import CalcoError
-from calco.files import before_rename, explain, sha256, sweep_files
+from calco.files import before_rename, explain, explained, sha256, sweep_files
 from calco.locks import locked_file, locked_folder
 
 LOG: Final = ".calco-outputs.jsonl"
@@ -117,10 +117,8 @@ class Outputs:
             return True
         if not self.may_replace(path):
             return False
-        try:
+        with explained(path, "remove"):
             os.unlink(path)
-        except OSError as error:
-            raise explain(error, path, "remove") from error
         return True
 
     def stamps(self, key: str, settings: str) -> list[Stamp] | None:
@@ -232,10 +230,8 @@ def stamp_of(path: str | Path) -> Stamp:
     Raises:
         CalcoError: If it cannot be read.
     """
-    try:
+    with explained(path, "read"):
         status = os.stat(path)
-    except OSError as error:
-        raise explain(error, path, "read") from error
     return _quick(status) | {"sha256": sha256(path)}
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from calco.addresses import redact_record
 from calco.errors import CalcoError, UsageError, shortened
-from calco.files import atomic_write, explain
+from calco.files import atomic_write, read_text
 
 MOST_VALUES: Final = 1_000_000  # of the largest YAML file that is read, aliases unfolded
 T = TypeVar("T")
@@ -26,15 +26,15 @@ def check_numbers(config: Any, **ranges: int | tuple[float, float]) -> None:
     `ranges` gives by field the largest number that is allowed, or the least and the largest.
     """
     for each in fields(config):
-        value = getattr(config, each.name)
+        value, allowed = getattr(config, each.name), ranges.get(each.name)
+        if isinstance(allowed, int):
+            allowed = -_LARGEST, allowed
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float) and not isinstance(number, bool):
-                allowed = ranges.get(each.name)
-                check_number(each.name, number, (-_LARGEST, allowed) if isinstance(allowed, int) else allowed)
+                _check_number(each.name, number, allowed)
 
 
-def check_number(name: str, number: float, allowed: tuple[float, float] | None = None) -> None:
-    """Check the number of a field: without `allowed` (least, largest) any finite number passes, seeds from 0 on."""
+def _check_number(name: str, number: float, allowed: tuple[float, float] | None) -> None:
     shown = name.rstrip("_").replace("_", " ")
     if not math.isfinite(number):
         raise UsageError(f"{shown} is {number}; it must be a finite number")
@@ -89,13 +89,7 @@ def write_yaml(path: str | Path, record: dict[str, Any], comment: str) -> None:
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping; a file that is absent, unreadable or holds something else is an error."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise explain(error, path, "read") from error
-    except ValueError as error:
-        raise CalcoError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
-    content = parse_yaml(text, path)
+    content = parse_yaml(read_text(path), path)
     if not isinstance(content, dict):
         raise CalcoError(f"{path} holds no mapping of fields to values; see a run's config.yaml for the form")
     return content

@@ -44,17 +44,11 @@ _REMEDY: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Choice of workers: processes of this machine, or Ray Data.
-
-    Attributes:
-        name: "local" or "ray".
-        jobs: Number of workers; 0 for as many as there are cores.
-        address: Address of a Ray cluster ("auto", "ray://host:10001", "host:6379"); empty to start Ray here.
-    """
+    """Choice of workers: processes of this machine, or Ray Data."""
 
     name: Name = "local"
-    jobs: int = 0
-    address: str = ""
+    jobs: int = 0  # number of workers; 0 for as many as there are cores
+    address: str = ""  # of a Ray cluster ("auto", "ray://host:10001", "host:6379"); empty to start Ray here
 
     def __post_init__(self) -> None:
         if self.name not in ("local", "ray"):
@@ -280,24 +274,21 @@ def _connected(engine: Engine) -> Iterator[Any]:
     with redirect_stdout(sys.stderr):
         try:
             if began:
-                _start_ray(ray, engine)
+                options: dict[str, Any] = {"address": engine.address}
+                if not engine.address:
+                    cores = engine.jobs or len(os.sched_getaffinity(0))
+                    options = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+                    options["object_store_memory"] = _STORE
+                try:
+                    ray.init(**options, log_to_driver=False, logging_level=logging.CRITICAL)
+                except (OSError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
+                    reason = (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")
+                    where = f"Ray at {engine.address} cannot be used" if engine.address else "Ray does not start"
+                    raise CalcoError(f"{where}: {reason}; {_REMEDY}") from None
             yield ray
         finally:
             if began:
                 ray.shutdown()
-
-
-def _start_ray(ray: Any, engine: Engine) -> None:
-    options: dict[str, Any] = {"address": engine.address}
-    if not engine.address:
-        cores = engine.jobs or len(os.sched_getaffinity(0))
-        options = {"address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE}
-    try:
-        ray.init(**options, log_to_driver=False, logging_level="CRITICAL")
-    except (OSError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")
-        where = f"Ray at {engine.address} cannot be used" if engine.address else "Ray does not start"
-        raise CalcoError(f"{where}: {reason}; {_REMEDY}") from None
 
 
 def _check_address(address: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as Pillow
 
 from calco import imaging
-from calco.checking.image_statistics import SIDE, read_thumbnail
+from calco.checking.survey import SIDE, read_thumbnail
 from calco.errors import CalcoError
 from checking.conftest import photo
 

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calco.checking.duplicates import stem_of
-from calco.checking.similarity import POSITIONS, SimilarPair, clusters, find_similar, oriented
+from calco.checking.duplicates import POSITION_NAMES, clusters, find_similar, oriented, stem_of
 from calco.imaging import Image
 from checking.conftest import photo
 
@@ -40,9 +39,7 @@ def test_duplicates_are_found_in_all_positions(position: int) -> None:
 
 def test_the_words_fit_the_positions() -> None:
     corner = np.arange(9).reshape(3, 3)
-    by_words = {
-        SimilarPair(0, 1, place, 1.0).position_name: oriented(corner, place).tolist() for place in range(len(POSITIONS))
-    }
+    by_words = {words: oriented(corner, place).tolist() for place, words in enumerate(POSITION_NAMES)}
     assert by_words["mirrored"] == corner[:, ::-1].tolist()
     assert by_words["turned by 180°"] == corner[::-1, ::-1].tolist()
     assert by_words["turned by 90°"] == np.rot90(corner, -1).tolist()

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 
 from calco.annotations.detections import Detections
-from calco.checking.alignment import Alignment, common_shift, mirrored, shifted, swapped
-from calco.checking.duplicates import find_certain_duplicates
-from calco.checking.findings import Inspection, find, mask_set_findings
-from calco.checking.image_statistics import hues_of, statistics_of, thumbnail_of
-from calco.checking.similarity import find_similar
-from calco.checking.survey import Facts, box_labels, mask_labels
+from calco.checking.duplicates import find_certain_duplicates, find_similar
+from calco.checking.findings import Inspection, common_shift, find, mask_set_findings, mirrored, shifted, swapped
+from calco.checking.survey import Alignment, Facts, box_labels, hues_of, mask_labels, statistics_of, thumbnail_of
 from calco.data.mask_encoding import MaskDecision, MaskEncoding, MaskSurvey, colour_code, count_values, grey_code
 from calco.data.recipes import RecipeConfig
 from calco.data.sample import Sample

@@ -72,7 +72,7 @@ def test_the_table_of_what_to_drop(make: Make, tmp_path: Path) -> None:
     ("table", "told"),
     [(b"", "line 1: no column key"), (b"key;name\na;b\n", "line 1: no column group"),
      (b"key,group\na,b\n\nc\n", "line 4: 'c'"), (b"key,group\na,\n", "line 2"),
-     (b"key,group\na,b,c\n", "line 2"), (b"key,group\na,b\n\xff,b\n", "line 3: it is not UTF-8"),
+     (b"key,group\na,b,c\n", "line 2"), (b"key,group\na,b\n\xff,b\n", "line 3: the byte 0xff is not UTF-8"),
      (b'key,group\n"a,b\n', "line 2"), (b"key,group\na,\0\n\"", "line")],
 )  # fmt: skip
 def test_a_malformed_table_is_named_with_its_line(make: Make, tmp_path: Path, table: bytes, told: str) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from calco.data.declared import SplitLists, by_folders, find_lists, listed, settled, split_named, split_of_list
 from calco.data.source import Item
+from calco.data.splits import SplitLists, by_folders, find_lists, listed, settled, split_named, split_of_list
 from calco.errors import CalcoError
 
 

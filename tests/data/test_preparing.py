@@ -341,7 +341,7 @@ def test_folders_that_do_not_suit_are_refused(images: Path, tmp_path: Path) -> N
     [
         ({"variants": 0}, "at least one variant"),
         ({"variants": 5, "shard_pairs": 4}, "must fit into one tar file"),
-        ({"jobs": -1}, "neither may be below 0"),
+        ({"jobs": -1}, "jobs is -1; it must lie between 0 and 1024"),
         ({"format": "zip"}, "choose one of webdataset"),
         ({"format": "coco", "variants": 2}, "in one variant"),
     ],

@@ -341,12 +341,10 @@ def test_names_of_members_are_safe_and_lead_back_to_the_key(key: str) -> None:
 def test_what_looks_like_shards(shards: Path, tmp_path: Path) -> None:
     write_tar(tmp_path / "t" / "x.tar", pairs_of(1))
     yes = [shards, tmp_path / "t", tmp_path / "t" / "x.tar", "s3://bucket/x", f"{tmp_path}/t/x-{{0..9}}.tar"]
-    assert [matches(str(place), SourceConfig()) for place in yes] == [True] * len(yes)
+    assert [matches(str(place)) for place in yes] == [True] * len(yes)
     # A folder of images with the archive that they came in is a folder of images.
     write_tar(tmp_path / "p" / "all.tar", {})
-    assert [matches(str(place), SourceConfig()) for place in (tmp_path / "p", tmp_path / "none", "openmoji")] == [
-        False
-    ] * 3
+    assert [matches(str(place)) for place in (tmp_path / "p", tmp_path / "none", "openmoji")] == [False] * 3
 
 
 def test_a_range_of_tar_files_must_rise(tmp_path: Path) -> None:

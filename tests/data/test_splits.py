@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calco.data.config import SplitConfig
-from calco.data.declared import SPLITS
 from calco.data.source import Item
-from calco.data.splits import split_items, split_of
+from calco.data.splits import SPLITS, split_items, split_of
 from calco.errors import CalcoError
 
 CONFIG = SplitConfig()

@@ -15,8 +15,9 @@ from typing import Final
 
 from calco import imaging
 from calco.annotations.gathering import Gathering, Order, WrittenImage, WrittenObject
-from calco.annotations.parsing import class_name, flag, number, read_text
+from calco.annotations.parsing import class_name, flag, number
 from calco.errors import CalcoError
+from calco.files import read_text
 
 _IMAGE: Final = (
     "filename", "file_name", "imageid", "image_id", "image", "image_name", "imagename", "image_path", "path", "img",

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import yaml
 
-from calco.annotations.parsing import class_name, number, read_text
+from calco.annotations.parsing import class_name, number
 from calco.errors import CalcoError
+from calco.files import read_text
 
 _MOST_BYTES: Final = 1 << 22  # the names of 100,000 classes; a larger file describes no data set
 _YAML: Final = (".yaml", ".yml")

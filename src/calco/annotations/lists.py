@@ -34,10 +34,10 @@ from calco.annotations.parsing import (
     plainly,
     polygon,
     read_json,
-    read_text,
     unread_shape,
 )
 from calco.errors import CalcoError
+from calco.files import read_text
 
 _CLASS: Final = ("class", "label", "category", "name", "type", "object", "object_name")
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.errors import CalcoError
-from calco.files import explain
+from calco.files import explain, read_text
 
 # Errors of entries that do not have the structure of their format.
 MALFORMED: Final = (ArithmeticError, AttributeError, CalcoError, LookupError, TypeError, ValueError)
@@ -34,31 +34,6 @@ def plainly(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"{error} is missing"
     return str(error) if isinstance(error, CalcoError) else "its structure is not that of its format"
-
-
-def read_text(path: str | Path) -> str:
-    """Read a text in UTF-8 or UTF-16, with or without a byte-order mark."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise explain(error, path, "read") from error
-    try:
-        return data.decode(encoding_of(data))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = f"0x{data[error.start]:02x}"
-        raise CalcoError(f"{path}, line {line}: the byte {byte} is not UTF-8; save the file as UTF-8") from error
-
-
-def encoding_of(data: bytes) -> str:
-    """Return the Unicode encoding that the first bytes of a text show; UTF-8 where they show none."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    # Without a mark, the zero bytes of Latin letters and digits tell the order of the bytes.
-    even, odd = data[:200:2].count(0), data[1:200:2].count(0)
-    if max(even, odd) > 0.4 * len(data[:200:2]):
-        return "utf-16-be" if even > odd else "utf-16-le"
-    return "utf-8-sig"
 
 
 def parse_json(text: str, where: str) -> Any:

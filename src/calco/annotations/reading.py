@@ -15,11 +15,11 @@ from calco.annotations import coco, csv_boxes, cvat, labelme, labelstudio, lists
 from calco.annotations.data_yaml import DataYaml, find_data_yaml
 from calco.annotations.gathering import Gathering
 from calco.annotations.matching import Images
-from calco.annotations.parsing import parse_json, read_text
+from calco.annotations.parsing import parse_json
 from calco.annotations.record import Annotations, Problem
 from calco.annotations.sniffing import NO_LABELS, SUFFIXES, TRIED, is_box, sniff, sniff_foreign, some_files
 from calco.errors import CalcoError
-from calco.files import list_files
+from calco.files import list_files, read_text
 
 Spoken: TypeAlias = str | Path | Iterable[str | Path] | Images | None  # images that are spoken of
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from calco.annotations import csv_boxes, labelstudio, texts
-from calco.annotations.parsing import encoding_of, number
+from calco.annotations.parsing import number
 from calco.errors import CalcoError
+from calco.files import encoding_of
 
 SUFFIXES: Final = (".json", ".jsonl", ".xml", ".txt", ".csv")
 """Endings of files that are read as annotations."""

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
-from calco.annotations.parsing import class_name, flag, number, polygon, read_text
+from calco.annotations.parsing import class_name, flag, number, polygon
 from calco.errors import CalcoError
+from calco.files import read_text
 
 NUM_KITTI_WORDS: Final = (15, 16)
 

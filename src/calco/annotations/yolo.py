@@ -20,10 +20,10 @@ from calco.annotations.data_yaml import DataYaml
 from calco.annotations.detections import Detections
 from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
 from calco.annotations.geometry import joined, rings
-from calco.annotations.parsing import UnknownClassError, number, polygon, read_text
+from calco.annotations.parsing import UnknownClassError, number, polygon
 from calco.annotations.record import Record, classes_of, copy_images, places, size_of
 from calco.errors import CalcoError
-from calco.files import atomic_write
+from calco.files import atomic_write, read_text
 
 Trailing: TypeAlias = Literal["score", "track", "unclear"]
 _LEAST_POSES: Final = 3  # lines that must look like poses, where no kpt_shape says that they are

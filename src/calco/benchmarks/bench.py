@@ -16,7 +16,7 @@ from calco.benchmarks import answers, speed
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed
 from calco.errors import CalcoError
-from calco.files import atomic_write, explain, write_json
+from calco.files import atomic_write, explain, read_text, write_json
 from calco.locks import locked_file
 from calco.networks.machine import choose_device, make_ready
 from calco.outputs import writing_file
@@ -70,12 +70,7 @@ def check_page(path: str | Path) -> str:
     Raises:
         CalcoError: If it cannot be read, or has no place for it.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise explain(error, path, "read") from error
-    except UnicodeDecodeError as error:
-        raise CalcoError(f"{path} is not UTF-8 text; name a Markdown page") from error
+    text = read_text(path)
     if not _PLACE.search(text):
         raise CalcoError(f"{path} has no place for the table; put the lines {BEGIN} and {END} into it")
     return text

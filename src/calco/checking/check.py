@@ -9,21 +9,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from calco.checking import result
 from calco.checking.config import CheckConfig
 from calco.checking.duplicates import find_certain_duplicates, find_duplicates
 from calco.checking.findings import Inspection, find, mask_set_findings, sampled_pairs
-from calco.checking.result import (
-    CheckReport,
-    Finding,
-    check_command,
-    drop_rows,
-    enough_left,
-    group_rows,
-    place_of,
-    table_in_force,
-    write_table,
-)
-from calco.checking.survey import Facts, Wanted, facts_of, survey, wanted_masks
+from calco.checking.survey import Facts, facts_of, survey
 from calco.console import bar
 from calco.data.config import BoxAugmentConfig, SourceConfig
 from calco.data.mask_encoding import EncodingError
@@ -41,7 +31,7 @@ from calco.outputs import Outputs, writing_folder
 LOG = logging.getLogger(__name__)
 
 
-def check(config: CheckConfig) -> CheckReport:
+def check(config: CheckConfig) -> result.CheckReport:
     """Look at every image of a data set, and write check.html and check.json into `config.out`.
 
     Args:
@@ -56,7 +46,7 @@ def check(config: CheckConfig) -> CheckReport:
     if not config.images:
         raise CalcoError("no images were named; give a folder or openmoji: calco check IMAGES")
     places = {
-        fix: place_of(given, config.images, fix)
+        fix: result.place_of(given, config.images, fix)
         for fix, given in (("groups", config.write_groups), ("drop", config.write_drop))
         if given
     }
@@ -69,12 +59,12 @@ def check(config: CheckConfig) -> CheckReport:
         outputs.check(outputs.folder / name for name in ("check.html", "check.json"))
         for fix, path in places.items():
             held.enter_context(locked_file(path, "calco check"))
-            if path.is_file() and path != table_in_force(config, fix):  # rows of that one stay in the table
+            if path.is_file() and path != result.table_in_force(config, fix):  # rows of that one stay in the table
                 Outputs(path.parent, "calco check").check([path])
         return _checked(config, places, outputs.folder)
 
 
-def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> CheckReport:
+def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> result.CheckReport:
     """Check the data set while the output folder is locked."""
     from calco.checking.page import write_check_page
 
@@ -98,12 +88,12 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> C
     findings = find(inspection)
     written = {}
     for fix, path in places.items():
-        if fix == "drop" and not enough_left(source, findings):
+        if fix == "drop" and not result.enough_left(source, findings):
             continue
-        rows = group_rows(source, findings) if fix == "groups" else drop_rows(findings)
-        write_table(path, fix, rows, table_in_force(config, fix))
+        rows = result.group_rows(source, findings) if fix == "groups" else result.drop_rows(findings)
+        result.write_table(path, fix, rows, result.table_in_force(config, fix))
         written[fix] = path
-    report = CheckReport(config, source, facts, split, findings, written, folder / "check.html")
+    report = result.CheckReport(config, source, facts, split, findings, written, folder / "check.html")
     write_json(folder / "check.json", report.to_json())
     write_check_page(report)
     return report
@@ -121,7 +111,7 @@ def report_findings(
     *,
     recipe: RecipeConfig | None = None,
     asked: RecipeConfig | None = None,
-) -> list[Finding]:
+) -> list[result.Finding]:
     """Log what `calco check` would find, before a training begins; return the findings, what must be fixed first.
 
     Args:
@@ -139,7 +129,7 @@ def report_findings(
     _log(findings)
     if findings:
         part = f"{seen:,} of {len(source.items):,} entries were inspected; " if seen < len(source.items) else ""
-        LOG.info(f"{part}all findings, with images: {check_command(source.root, source_config, recipe=asked)}")
+        LOG.info(f"{part}all findings, with images: {result.check_command(source.root, source_config, recipe=asked)}")
     return findings
 
 
@@ -148,23 +138,22 @@ def report_masks(source: Source) -> None:
     _log(finding for finding in mask_set_findings(source.masks) if finding.cases)
 
 
-def _log(findings: Iterable[Finding]) -> None:
+def _log(findings: Iterable[result.Finding]) -> None:
     for finding in findings:
         LOG.log(logging.INFO if finding.severity == "note" else logging.WARNING, finding.line())
 
 
 def quick_findings(
     source: Source, splits: Mapping[str, Sequence[Item]], recipe: RecipeConfig, seconds: float = SECONDS
-) -> tuple[list[Finding], int]:
+) -> tuple[list[result.Finding], int]:
     """Inspect as many entries as time allows, from both sides of the split; return findings and number of entries."""
     apart = [item for name, items in splits.items() if name != "train" for item in items]
     train = sorted(splits.get("train", ()), key=lambda item: fraction("quick", item.key))
     apart = sorted(apart, key=lambda item: fraction("quick", item.key))[: MOST // 2]
     chosen = [item for both in zip_longest(apart, train) for item in both if item is not None][:MOST]
-    wanted = Wanted(wanted_masks(source))
     end, facts = time.monotonic() + seconds, list[Facts]()
     for item in chosen:
-        facts.append(facts_of(source, wanted, item))
+        facts.append(facts_of(source, item))
         if len(facts) >= LEAST and time.monotonic() > end:
             break
     split = {item.key: name for name, items in splits.items() for item in items}

@@ -7,7 +7,6 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.data.recipe_config import RecipeConfig
-from calco.errors import UsageError
 from calco.records import check_numbers
 
 BESIDE = "beside"  # in the place of a file's name: beside the images, where training finds it
@@ -40,7 +39,4 @@ class CheckConfig:
     """Augmentation of images with boxes, as the page shows it."""
 
     def __post_init__(self) -> None:
-        """Check the counts."""
-        check_numbers(self, jobs=1024)
-        if self.jobs < 0:
-            raise UsageError(f"jobs is {self.jobs}; it must be 0 (all cores) or more")
+        check_numbers(self, jobs=(0, 1024))

@@ -11,18 +11,16 @@ from typing import Final
 import numpy as np
 
 from calco.annotations.record import COSTS_A_IMAGE
-from calco.checking.alignment import common_shift, mirrored, shifted, swapped
-from calco.checking.duplicates import Duplicate
+from calco.checking.duplicates import Duplicate, clusters
 from calco.checking.result import SEVERITIES, SMALL, Case, Finding, Severity, counted, finding_of
-from calco.checking.similarity import clusters
-from calco.checking.survey import STRETCHED, TURNED, Facts
-from calco.data.declared import SPLITS
+from calco.checking.survey import ALIGNED, STRETCHED, TURNED, Alignment, Facts
 from calco.data.mask_encoding import MaskDecision, value_name
 from calco.data.mask_recognition import areas_of
 from calco.data.recipe_config import RecipeConfig, steps_of
 from calco.data.recipes import build_recipe
 from calco.data.sample import Pair, generator
 from calco.data.source import Source
+from calco.data.splits import SPLITS
 from calco.errors import CalcoError
 from calco.imaging import as_channels, converts
 
@@ -127,6 +125,76 @@ def _positions(facts: Sequence[Facts]) -> Iterator[Finding]:
     yield finding_of("all-shifted", [Case((), f"the targets lie {all_moved} of their inputs")] if all_moved else [])
 
 
+_TURNS: Final = ("mirrored left to right", "upside down", "turned half round")
+_APART: Final = 7.0  # squared, in standard deviations: least distance of the two sides of a data set
+
+
+def shifted(alignments: dict[str, Alignment]) -> dict[str, str]:
+    """Return key and words for each pair whose target, once moved, fits far better and as well as other pairs do."""
+    if not alignments:
+        return {}
+    gain = np.array([a.fit - a.in_place for a in alignments.values()])
+    usual_fit = float(np.median([a.in_place for a in alignments.values()]))
+    middle = float(np.median(gain))
+    spread = 1.4826 * float(np.median(np.abs(gain - middle)))  # a standard deviation that outliers do not move
+    limit = max(0.15, middle + 8 * spread)
+    found = {}
+    for key, a in alignments.items():
+        moved = max(map(abs, a.shift))
+        sure = a.fit >= max(0.3, 0.75 * usual_fit, 1.3 * a.rival)
+        if sure and a.fit - a.in_place > limit and 0.015 < moved < 0.2:
+            found[key] = _direction(a.shift)
+    return found
+
+
+def common_shift(alignments: dict[str, Alignment]) -> str:
+    """Return words for a shift that most pairs of the set share; "" if there is none."""
+    sure = [a for a in alignments.values() if a.fit >= 0.3]
+    if len(sure) < max(3, len(alignments) // 2):
+        return ""
+    x, y = (float(np.median([a.shift[axis] for a in sure])) for axis in (0, 1))
+    gain = float(np.median([a.fit - a.in_place for a in sure]))
+    agree = np.mean([abs(a.shift[0] - x) < 0.012 and abs(a.shift[1] - y) < 0.012 for a in sure])
+    return _direction((x, y)) if max(abs(x), abs(y)) > 0.012 and gain > 0.1 and agree > 0.6 else ""
+
+
+def _direction(shift: tuple[float, float]) -> str:
+    parts = []
+    for part, words in zip(shift, (("right", "left"), ("down", "up")), strict=True):
+        if abs(part) >= 1 / ALIGNED:
+            parts.append(f"{abs(part):.1%} {words[part < 0]}")
+    return " and ".join(parts)
+
+
+def mirrored(alignments: dict[str, Alignment]) -> dict[str, str]:
+    """Return key and words for each pair whose outlines fit better when the target is mirrored or turned."""
+    if not alignments:
+        return {}
+    usual = float(np.median([max(a.fit, *a.turned) for a in alignments.values()]))
+    found = {}
+    for key, a in alignments.items():
+        margins = [fit - a.fit - extra for fit, extra in zip(a.turned, (0.08, 0.15, 0.15), strict=True)]
+        best = int(np.argmax(margins))
+        if margins[best] > 0 and a.turned[best] >= max(0.2, 0.5 * usual):
+            found[key] = _TURNS[best]
+    return found
+
+
+def swapped(traits: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]) -> list[str]:
+    """Return the keys of pairs whose input looks as the targets do, and whose target as the inputs."""
+    if len(traits) < 5:
+        return []
+    differences = np.array([np.subtract(*both) for both in traits.values()])
+    usual = np.median(differences, axis=0)
+    spread = 1.4826 * np.median(np.abs(differences - usual), axis=0) + 0.03
+    weights = usual / spread**2
+    distance = float(usual @ weights)
+    if distance < _APART:
+        return []
+    scores = differences @ weights / distance
+    return [key for key, score in zip(traits, scores, strict=True) if score < -0.5]
+
+
 def _sizes_and_modes(facts: Sequence[Facts]) -> Iterator[Finding]:
     sizes = {fact.key: min((side.size_wh for side in fact.sides.values()), key=min) for fact in facts if fact.sides}
     small = {key: size for key, size in sizes.items() if min(size) < SMALL}
@@ -197,19 +265,18 @@ def _sampled(pairs: Sequence[Pair], recipe: RecipeConfig) -> Iterator[Finding]:
     none = [pair for pair in pairs if pair.region is not None and not pair.region.any()]
     whole = [pair for pair in pairs if pair.region is not None and pair.region.all()]
     # What erases nothing changes nothing.
-    same = [] if none or "colorize" in recipe.recipe else [pair for pair in pairs if _equal(pair)]
+    same = [
+        pair
+        for pair in pairs
+        if pair.input.dtype == pair.target.dtype
+        and converts(pair.input.shape[2], pair.target.shape[2])
+        and np.array_equal(as_channels(pair.input, pair.target.shape[2]), pair.target)
+    ]
+    same = [] if none or "colorize" in recipe.recipe else same
     for kind, found in (("recipe-unchanged", same), ("erases-nothing", none), ("erases-everything", whole)):
         words = f"{len(found)} of {len(pairs)} pairs that the recipe made"
         severity: Severity | None = "must" if len(found) == len(pairs) else None
         yield finding_of(kind, (Case((pair.key,)) for pair in found), words, severity=severity)
-
-
-def _equal(pair: Pair) -> bool:
-    """Return whether the input is the target, in any number of channels."""
-    channels = pair.target.shape[2]
-    if pair.input.dtype != pair.target.dtype or not converts(pair.input.shape[2], channels):
-        return False
-    return bool(np.array_equal(as_channels(pair.input, channels), pair.target))
 
 
 _OF_ALL: Final = ("order", "unit")  # faults of the boxes of the whole set

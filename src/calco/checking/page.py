@@ -1,7 +1,7 @@
 """Page of the check: findings with images and commands, then charts of the data set and of the augmentation."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
@@ -13,13 +13,12 @@ import numpy as np
 from markupsafe import Markup
 
 from calco.annotations.detections import Detections
-from calco.checking.image_statistics import ImageStatistics, entry_images, grey_of, reduced
-from calco.checking.result import Case, CheckReport, Finding
-from calco.checking.survey import Facts
+from calco.checking.result import CheckReport, Finding
+from calco.checking.survey import Facts, ImageStatistics, entry_images, grey_of, reduced
 from calco.data.box_augmentation import augmented, letterbox
 from calco.data.config import BoxAugmentConfig
 from calco.data.palettes import paint, palette_for
-from calco.data.sample import Sample, generator
+from calco.data.sample import generator
 from calco.data.source import Item, Source
 from calco.errors import CalcoError
 from calco.imaging import Image, as_channels, as_dtype, visible
@@ -88,19 +87,16 @@ def _finding(report: CheckReport, items: dict[str, Item], finding: Finding) -> t
     """Return the finding, its badge, its cases with images, those listed in words, and the number of the others."""
     fixed = finding.severity == "must" and finding not in report.open
     number = 0 if finding.kind in _WITHOUT_IMAGES else SHOWN[finding.severity]
-    shown = [_case(report, items, finding.kind, case) for case in finding.cases[:number]]
+    paired = finding.kind in ("shifted", "mirrored", "swapped", "all-shifted")
+    shown = []
+    for case in finding.cases[:number]:
+        seen = [items[key] for key in case.keys[:MEMBERS] or tuple(items)[:1] if key in items]
+        figures = [each for item in seen for each in _figures(report, item, paired, many=len(case.keys) > 1)]
+        left = len(case.keys) - MEMBERS
+        shown.append((figures, case.words + (f" and {left} more like these" if left > 0 else "")))
     rest = finding.cases[number : number + LISTED]
     further = len(finding.cases) - len(shown) - len(rest)
     return finding, "fixed" if fixed else finding.severity, shown, rest, further
-
-
-def _case(report: CheckReport, items: dict[str, Item], kind: str, case: Case) -> tuple[Figures, str]:
-    """Return the images of one case side by side, and its words."""
-    paired = kind in ("shifted", "mirrored", "swapped", "all-shifted")
-    shown = [items[key] for key in case.keys[:MEMBERS] or tuple(items)[:1] if key in items]
-    figures = [each for item in shown for each in _figures(report, item, paired, many=len(case.keys) > 1)]
-    left = len(case.keys) - MEMBERS
-    return figures, case.words + (f" and {left} more like these" if left > 0 else "")
 
 
 def _figures(report: CheckReport, item: Item, paired: bool, *, many: bool) -> Figures:
@@ -225,23 +221,20 @@ def _augmented(source: Source, items: Sequence[Item], config: BoxAugmentConfig) 
         return False
 
     order = map(int, generator(0, 0, "play").permutation(len(items))[:_TRIED])
-    chosen = sorted(islice(filter(has_objects, order), _AUGMENTED))
-    return [_epochs(load, place, len(items), source.classes, config) for place in chosen]
-
-
-def _epochs(
-    load: Callable[[int], Sample], place: int, count: int, classes: Sequence[str], config: BoxAugmentConfig
-) -> Figures:
-    """Return one image, and its first epochs."""
-    whole = load(place)
-    square, scale, (left, top) = letterbox(whole.image, _SQUARE)
-    assert whole.detections is not None
-    shown = [(whole.key, square, whole.detections.scaled(scale, scale).cropped(-left, -top, _SQUARE, _SQUARE))]
-    for epoch in range(_EPOCHS):
-        with suppress(CalcoError):  # an image of its mosaic cannot be read; the findings name it
-            image, moved = augmented(load, place, count, _SQUARE, config, seed=0, epoch=epoch, outlines=False)
-            shown.append((f"epoch {epoch + 1}", image, moved))
-    return [(name, _boxed(image, found, classes), f"{name}: {whole.key}") for name, image, found in shown]
+    rows: list[Figures] = []
+    for place in sorted(islice(filter(has_objects, order), _AUGMENTED)):
+        whole = load(place)
+        square, scale, (left, top) = letterbox(whole.image, _SQUARE)
+        assert whole.detections is not None
+        shown = [(whole.key, square, whole.detections.scaled(scale, scale).cropped(-left, -top, _SQUARE, _SQUARE))]
+        for epoch in range(_EPOCHS):
+            with suppress(CalcoError):  # an image of its mosaic cannot be read; the findings name it
+                found = augmented(load, place, len(items), _SQUARE, config, seed=0, epoch=epoch, outlines=False)
+                shown.append((f"epoch {epoch + 1}", *found))
+        rows.append(
+            [(name, _boxed(each, boxes, source.classes), f"{name}: {whole.key}") for name, each, boxes in shown]
+        )
+    return rows
 
 
 def _boxed(image: Image, objects: Detections, classes: Sequence[str]) -> Image:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from calco.checking.config import BESIDE, CheckConfig
-from calco.checking.similarity import clusters
+from calco.checking.duplicates import clusters
 from calco.checking.survey import Facts
 from calco.data.config import SourceConfig
 from calco.data.curation import DROPPED, GROUPS, read_table, table_of
@@ -188,16 +188,11 @@ class CheckReport:
         """Commands that fix what is open, by "groups" or "drop"; with a file if none can lie beside the images."""
         found: dict[str, str] = {}
         for fix in dict.fromkeys(finding.fix for finding in self.open if finding.fix):
-            if fix != "drop" or self.can_drop:
+            if fix != "drop" or enough_left(self.source, self.findings):
                 source = replace(self.config.source, drop=None) if fix == "drop" else self.config.source
                 options = [OPTIONS[fix], *([] if _writable(self.config.images) else [NAMES[fix]])]
                 found[fix] = check_command(self.config.images, source, *options, recipe=self.config.recipe)
         return found
-
-    @property
-    def can_drop(self) -> bool:
-        """True if enough to train on is left without the entries that would be left out."""
-        return enough_left(self.source, self.findings)
 
     def verdict(self) -> str:
         """Return the result in one or two sentences."""
@@ -208,7 +203,7 @@ class CheckReport:
         count = counted(self.facts, "entry")
         if self.open:
             left = ""
-            if not self.can_drop:
+            if not enough_left(self.source, self.findings):
                 dropped = drop_rows(self.findings).keys()
                 num_left = sum(item.key not in dropped for item in self.source.items)
                 rest = f"{num_left:,} of {len(self.source.items):,}"

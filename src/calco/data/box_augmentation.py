@@ -7,7 +7,6 @@ detector's images move rigidly, without the bends of `augmentation.py`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -182,6 +181,8 @@ _HUE = 0.05  # of the circle, at full strength
 _LEAST_SHOWN = 0.5  # of an object's box that no patch may hide
 _PATCH = (0.04, 0.2)  # sides of patches, as shares of the image's side
 _MOST_PATCHES = 3
+# Values that random bytes choose take a tenth of the time of a normal distribution; tails beyond 1/512 are missing.
+_QUANTILES: Final = np.array([NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256)])
 
 
 def relit(image: Image, light: float, colour: float, rng: np.random.Generator) -> Image:
@@ -213,7 +214,7 @@ def damaged(image: Image, config: BoxAugmentConfig, rng: np.random.Generator) ->
         deviation = config.blur * (0.3 + 0.7 * float(strength[0]))  # less than that cannot be seen
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.uint8)
     if falls[1] and config.noise:
-        levels = np.rint(_quantiles() * (255 * config.noise * strength[1])).astype(np.int16)
+        levels = np.rint(_QUANTILES * (255 * config.noise * strength[1])).astype(np.int16)
         grain = levels[np.frombuffer(rng.bytes(image.size), np.uint8)].reshape(image.shape)
         image = np.clip(image + grain, 0, 255).astype(np.uint8)
     if falls[2] and config.jpeg:
@@ -222,13 +223,6 @@ def damaged(image: Image, config: BoxAugmentConfig, rng: np.random.Generator) ->
         _, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
         image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
     return image
-
-
-@cache
-def _quantiles() -> npt.NDArray[np.float64]:
-    # Values that random bytes choose take a tenth of the time of a normal distribution; tails beyond 1/512 are missing.
-    normal = NormalDist()
-    return np.array([normal.inv_cdf((step + 0.5) / 256) for step in range(256)])
 
 
 def erased(image: Image, boxes: npt.NDArray[np.float32], share: float, rng: np.random.Generator) -> Image:

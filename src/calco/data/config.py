@@ -308,11 +308,9 @@ class PrepareConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
-        check_numbers(self, jobs=1024, size=65_536, count=(0, 1 << 31))
+        check_numbers(self, jobs=(0, 1024), size=(0, 65_536), count=(0, 1 << 31))
         if self.format not in (*FORMATS, "auto"):
             raise UsageError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
-        if self.size < 0 or self.jobs < 0:
-            raise UsageError(f"size {self.size} and jobs {self.jobs}: neither may be below 0; leave them out")
         if self.count and (not self.composes or self.variants > 1):
             wanted = "leave --variants out" if self.composes else "it goes with --recipe composite"
             raise UsageError(f"count {self.count} tells how many composites are made; {wanted}")

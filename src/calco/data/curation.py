@@ -16,7 +16,7 @@ from calco.data.config import SourceConfig
 from calco.data.sample import fraction
 from calco.data.source import COMPARED_FILES, Item, Source
 from calco.errors import CalcoError
-from calco.files import explain
+from calco.files import read_text
 
 T = TypeVar("T")
 _File: TypeAlias = tuple[str, tuple[str, ...]]
@@ -32,13 +32,27 @@ _ENDS = 4096  # bytes at either end of a file that tell most files apart
 
 def curated(source: Source, config: SourceConfig) -> Source:
     """Leave out what is to be dropped, put copies and named groups together, and take no more than the limit."""
-    table = table_of(source.root, config.drop, DROPPED)
-    source = source if table is None else _dropped(source, table)
-    groups, notes = Groups(), list(source.notes)
+    if table := table_of(source.root, config.drop, DROPPED):
+        reasons = {row[0]: row[1] for row in read_table(table, "key", "reason")}
+        keys = {item.key for item in source.items} & reasons.keys()
+        items = tuple(item for item in source.items if item.key not in keys)
+        if not items:
+            raise CalcoError(f"{table} leaves out all {len(keys)} images of {source.root}; take some of its lines out")
+        left_out = (*source.left_out, *((key, f"{reasons[key]} ({table.name})") for key in sorted(keys)))
+        notes = (*source.notes, f"the table {table} leaves out {len(keys)}", *_strangers(table, reasons.keys() - keys))
+        source = replace(source, items=items, left_out=left_out, notes=notes)
+    groups, remarks = Groups(), list(source.notes)
     if table := table_of(source.root, config.groups, GROUPS):
-        notes += _join_named(groups, source, table)
+        named = list(read_table(table, "key", "group"))
+        groups.named = {group for _, group in named}
+        own = {item.key: item.group for item in source.items}
+        found = [(own[key], group) for key, group in named if key in own]
+        for group, name in found:
+            groups.join(group, name)
+        together = f"the table {table} puts {len(found)} images into {len({group for _, group in found})} groups"
+        remarks += [together, *_strangers(table, {key for key, _ in named if key not in own})]
     if len(source.items) > MAX_COMPARED and source.kind in COMPARED_FILES:
-        notes.append(f"copies are looked for among {MAX_COMPARED:,} at most; calco check --write-groups finds them")
+        remarks.append(f"copies are looked for among {MAX_COMPARED:,} at most; calco check --write-groups finds them")
     else:
         for same in equal_parts(_files(source), _length, partial(_digest, ends=_ENDS), _digest):
             for _, others in same[1:]:
@@ -49,7 +63,7 @@ def curated(source: Source, config: SourceConfig) -> Source:
         items = tuple(
             item if (group := groups.of(item.group)) == item.group else replace(item, group=group) for item in items
         )
-    return replace(source, items=limited(items, config.limit), notes=tuple(notes))
+    return replace(source, items=limited(items, config.limit), notes=tuple(remarks))
 
 
 class Groups:
@@ -126,29 +140,6 @@ def table_of(images: str, given: str | None, name: str) -> Path | None:
     return Path(given) if given is not None else beside if beside.is_file() else None
 
 
-def _dropped(source: Source, table: Path) -> Source:
-    reasons = {row[0]: row[1] for row in read_table(table, "key", "reason")}
-    keys = {item.key for item in source.items} & reasons.keys()
-    items = tuple(item for item in source.items if item.key not in keys)
-    if not items:
-        raise CalcoError(f"{table} leaves out all {len(keys)} images of {source.root}; take some of its lines out")
-    left_out = (*source.left_out, *((key, f"{reasons[key]} ({table.name})") for key in sorted(keys)))
-    notes = (*source.notes, f"the table {table} leaves out {len(keys)}", *_strangers(table, reasons.keys() - keys))
-    return replace(source, items=items, left_out=left_out, notes=notes)
-
-
-def _join_named(groups: Groups, source: Source, table: Path) -> list[str]:
-    """Join what the table puts together; return remarks."""
-    named = list(read_table(table, "key", "group"))
-    groups.named = {group for _, group in named}
-    own = {item.key: item.group for item in source.items}
-    found = [(own[key], group) for key, group in named if key in own]
-    for group, name in found:
-        groups.join(group, name)
-    together = f"the table {table} puts {len(found)} images into {len({group for _, group in found})} groups"
-    return [together, *_strangers(table, {key for key, _ in named if key not in own})]
-
-
 def _strangers(table: Path, keys: Iterable[str]) -> list[str]:
     unknown = sorted(keys)
     return [f"{len(unknown)} keys of {table} are no images here, such as {unknown[0]}"] if unknown else []
@@ -156,13 +147,7 @@ def _strangers(table: Path, keys: Iterable[str]) -> list[str]:
 
 def read_table(path: Path, *columns: str) -> Iterator[tuple[str, ...]]:
     """Yield the rows of a table with a line of names; commas or semicolons, in UTF-8."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise explain(error, path, "read the table") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise CalcoError(f"{path}, line {line}: it is not UTF-8; save the table as UTF-8") from error
+    text = read_text(path, "read the table")
     first = text.partition("\n")[0]
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in first else ",", strict=True)
     try:

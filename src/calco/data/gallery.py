@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, TypeAlias
 import cv2
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
@@ -36,19 +35,11 @@ _SIDE: Final = 96
 
 
 def write_props(folder: Path) -> None:
-    """Make the folders of `PROPS`."""
+    """Make the folders of `PROPS`: strokes, and a beach ball lit from above on the left and a star, with masks."""
     strokes, cutouts, masks = (make_folder(folder / name) for name in PROPS)
     for number in range(2):
         stroke = brush(50, 50, (25.0, 25.0), 6, np.random.default_rng(number))
         imaging.write(strokes / f"{number}.png", np.where(stroke, 0, 255).astype(np.uint8)[..., None])
-    for name, (colour, mask) in _toys().items():
-        alpha = np.where(mask, 255, 0).astype(np.uint8)[..., None]
-        imaging.write(cutouts / f"{name}_1.png", np.concatenate([colour, alpha], axis=2))
-        imaging.write(masks / f"{name}_1.png", alpha)
-
-
-def _toys() -> dict[str, tuple[Image, npt.NDArray[np.bool_]]]:
-    """Return a beach ball in red and white, lit from above on the left, and a yellow star, with their masks."""
     ends = (np.arange(_SIDE) + 0.5) * 2 / _SIDE - 1
     x, y = ends[None, :], ends[:, None]
     stripes = (np.floor((np.arctan2(y + 0.2, x) + np.pi) / (np.pi / 4)) % 2)[..., None]
@@ -56,11 +47,13 @@ def _toys() -> dict[str, tuple[Image, npt.NDArray[np.bool_]]]:
     ball = np.where(stripes > 0, (235, 235, 225), (205, 45, 40)) * light
     angles = np.arange(10) * np.pi / 5
     corners = np.stack([np.sin(angles), -np.cos(angles)], axis=1) * np.tile([0.98, 0.42], 5)[:, None]
-    mask = np.zeros((_SIDE, _SIDE), np.uint8)
-    cv2.fillPoly(mask, [np.rint((corners + 1) * _SIDE / 2).astype(np.int32)], 1)
+    inside = np.zeros((_SIDE, _SIDE), np.uint8)
+    cv2.fillPoly(inside, [np.rint((corners + 1) * _SIDE / 2).astype(np.int32)], 1)
     star = np.array((245, 200, 40)) * np.clip(1.0 - 0.35 * (x + y), 0.5, 1)[..., None]
-    found = {"ball": (ball, x**2 + y**2 < 0.95), "star": (star, mask > 0)}
-    return {name: (np.rint(colour).astype(np.uint8), mask) for name, (colour, mask) in found.items()}
+    for name, colour, mask in (("ball", ball, x**2 + y**2 < 0.95), ("star", star, inside > 0)):
+        alpha = np.where(mask, 255, 0).astype(np.uint8)[..., None]
+        imaging.write(cutouts / f"{name}_1.png", np.concatenate([np.rint(colour).astype(np.uint8), alpha], axis=2))
+        imaging.write(masks / f"{name}_1.png", alpha)
 
 
 Beside: TypeAlias = Literal["", "partner", "mask", "outlines", "boxes", "painted"]
@@ -192,7 +185,7 @@ def recipes(config: RecipesConfig) -> list[Path]:
 def _photo(path: str | Path | None) -> Image:
     """Return the image in colour, cut to the shape of a cell, HW3 `uint8`."""
     if path is None:
-        drawing = openmoji.sketch_and_drawing(openmoji.drawings_folder() / "1F98A.svg")[1]
+        drawing = openmoji.draw((openmoji.drawings_folder() / "1F98A.svg").read_text(encoding="utf-8"))
         beside = (drawing.shape[0] * CELL_WH[0] // CELL_WH[1] - drawing.shape[1]) // 2
         photo = np.pad(drawing, ((0, 0), (beside, beside), (0, 0)), constant_values=255)
     else:

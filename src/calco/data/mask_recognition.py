@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -42,6 +43,9 @@ _BLACK, _WHITE, _VOID_COLOUR = 0, 0xFFFFFF, colour_code((224, 224, 192))
 _VOID_NUMBER: Final = grey_code(UNLABELLED)
 _BINARY: Final = PALETTES["binary"]
 BACKGROUND: Final = "background"
+_CUT_AT_HALF: Final = MaskDecision(
+    MaskEncoding("level", ((_BLACK,), (_WHITE,)), within=HALF), _BINARY, "background black, object white, cut at half"
+)
 
 
 def recognise_masks(survey: MaskSurvey, palette: Palette | None = None, name: str = "") -> MaskDecision:
@@ -61,8 +65,7 @@ def recognise_masks(survey: MaskSurvey, palette: Palette | None = None, name: st
 
 def _by_values(survey: MaskSurvey) -> MaskDecision:
     """Return the classes that the values themselves show."""
-    numbers = _as_numbers(survey)
-    if numbers is not None:
+    if numbers := _as_numbers(survey):
         return numbers
     values = _classes(survey)
     transparent = TRANSPARENT in survey.total
@@ -76,7 +79,7 @@ def _by_values(survey: MaskSurvey) -> MaskDecision:
         return _colours(survey, opaque, transparent)
     levels = sorted(opaque)
     if levels == [_BLACK]:
-        return _of_two("background black, no object", EXACT)
+        return MaskDecision(MaskEncoding("level", ((_BLACK,), (_WHITE,))), _BINARY, "background black, no object")
     first = (TRANSPARENT,) if transparent else ()
     return _grey_classes("level", levels, within=_within(survey, levels), first=first)
 
@@ -213,16 +216,12 @@ def _cut_at_half(survey: MaskSurvey) -> MaskDecision:
     greys = {value: grey for value in survey.total if (grey := grey_of_code(value)) is not None and grey <= 255}
     ends = sum(survey.total[value] for value, grey in greys.items() if grey < 32 or grey > 223)
     if ends >= _SOFT * survey.pixels:
-        return _of_two("background black, object white, cut at half", HALF)
+        return _CUT_AT_HALF
     kind = "grey levels" if len(greys) == len(survey.total) else "colours"
     raise EncodingError(
         f"the masks have {len(survey.total):,} {kind}, which are no classes (photographs, soft or compressed masks?); "
         "name the classes with --palette FILE, or cut grey masks at half with --palette binary"
     )
-
-
-def _of_two(story: str, within: int) -> MaskDecision:
-    return MaskDecision(MaskEncoding("level", ((_BLACK,), (_WHITE,)), within=within), _BINARY, story)
 
 
 def _within(survey: MaskSurvey, values: Sequence[int]) -> int:
@@ -248,8 +247,12 @@ def _colours(survey: MaskSurvey, values: list[int], transparent: bool) -> MaskDe
         codes = {TRANSPARENT: (TRANSPARENT,), **codes}
     order = list(codes) if ordered else sorted(codes, key=lambda value: value != ground)
     two = len(order) == 2 and ground is not None
+    # Pillow replaces the entries of its table as it reads them, so their form cannot be relied upon.
+    known = {ImageColor.getrgb(name): name for name in sorted(ImageColor.colormap)}
     names = [
-        BACKGROUND if value == ground else names_of.get(value) or ("object" if two else _colour_name(value))
+        BACKGROUND
+        if value == ground
+        else names_of.get(value) or ("object" if two else known.get(_colour(value), f"colour {value:06x}"))
         for value in order
     ]
     painted = (_BLACK if value == TRANSPARENT else value for value in order)
@@ -297,13 +300,6 @@ def _colour(code: int) -> Colour:
     return code >> 16 & 255, code >> 8 & 255, code & 255
 
 
-def _colour_name(code: int) -> str:
-    """Return the name of a colour, such as "red" or "colour 12ab34"."""
-    # Pillow replaces the entries of its table as it reads them, so their form cannot be relied upon.
-    names = {ImageColor.getrgb(name): name for name in sorted(ImageColor.colormap)}
-    return names.get(_colour(code), f"colour {code:06x}")
-
-
 def _with_palette(survey: MaskSurvey, palette: Palette, name: str) -> MaskDecision:
     """Decide how the masks show a palette: by its colours, by number, or by the numbers of palette files."""
     values = _even(survey) or list(survey.total)
@@ -316,9 +312,9 @@ def _with_palette(survey: MaskSurvey, palette: Palette, name: str) -> MaskDecisi
         return MaskDecision(colours, palette, f"{shown}, by colour")
     if palette == PALETTES["voc"] and set(values) <= {*exact, _VOID_COLOUR}:
         return MaskDecision(replace(colours, void=(_VOID_COLOUR,)), palette, f"{shown}, by colour; #e0e0c0 is void")
-    if len(palette) == 2 and (two := _two_of(survey, palette)) is not None:
+    if len(palette) == 2 and (two := _two_of(survey, palette)):
         return two
-    if (numbers := _numbers_of(survey, palette)) is not None:
+    if numbers := _numbers_of(survey, palette):
         return MaskDecision(numbers, palette, f"{shown}, by {'colour' if numbers.by == 'colour' else 'number'}")
     plain = [value for value in values if value != TRANSPARENT]
     _, unknown = colours.known(np.array(plain, np.int64))
@@ -362,14 +358,11 @@ def _numbers_of(survey: MaskSurvey, palette: Palette) -> MaskEncoding | None:
 
 def _two_of(survey: MaskSurvey, palette: Palette) -> MaskDecision | None:
     """Return two values for the two classes of a palette, whatever they are; more grey levels are cut at half."""
-    try:
+    with suppress(EncodingError):
         found = _by_values(survey)
-    except EncodingError:
-        found = None
-    if found is not None:
         return replace(found, palette=palette) if len(found.encoding.classes) == 2 else None
     if palette == _BINARY and all(grey_of_code(value) is not None for value in survey.total):
-        return _of_two("background black, object white, cut at half", HALF)
+        return _CUT_AT_HALF
     return None
 
 

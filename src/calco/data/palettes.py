@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.errors import CalcoError
-from calco.files import explain
+from calco.files import read_text
 from calco.imaging import Image, as_channels, as_dtype
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -118,14 +118,7 @@ def _entry(line: str, where: str) -> tuple[str, Colour]:
 
 
 def _read(path: Path) -> Palette:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise explain(error, path, "read the palette") from error
-    except UnicodeDecodeError as error:
-        raise CalcoError(
-            f"{path} is no palette: it is not UTF-8 text; write one class a line: person, #ff0000"
-        ) from error
+    text = read_text(path, "read the palette")
     if text.lstrip().startswith("{"):
         try:
             # A name that occurs twice is kept twice, for the check to find.

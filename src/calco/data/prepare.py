@@ -3,29 +3,26 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from calco.addresses import is_url
 from calco.console import bar
-from calco.data import storage
+from calco.data import shards, storage
 from calco.data.config import JitterConfig, PrepareConfig
-from calco.data.making import Job, in_order, outcomes
 from calco.data.recipes import Recipe, build_recipe, resolve
 from calco.data.recipes.composite import check_cutouts, cutouts_of
 from calco.data.recipes.cutouts import cutouts_digest, unusable
 from calco.data.sample import fraction
-from calco.data.shards import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
 from calco.data.source import Item, Source, settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
-from calco.data.writing import Lot, clear, kept_part, write_annotations, write_groups, write_part
+from calco.data.writing import Job, clear, outcomes, write_annotations, write_groups, write_part
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
 from calco.locks import is_lock
@@ -34,6 +31,7 @@ from calco.version import __version__
 from calco.work import results
 
 LOG = logging.getLogger(__name__)
+_CHUNK: Final = 4  # images that a process gets at once
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Prepared:
     """Result of `prepare`."""
 
     folder: Path | str  # where it lies; a string when that is the address of a place elsewhere
-    manifest: Manifest  # its content
+    manifest: shards.Manifest  # its content
     kept: int  # number of pairs that were there from before
 
 
@@ -83,7 +81,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
             _annotate(Path(place), config, source, manifest)
         elif config.written != "webdataset":
             write_groups(Path(place), indexes)
-        storage.write(storage.joined(place, MANIFEST), as_json(manifest, indent=2))
+        storage.write(storage.joined(place, shards.MANIFEST), shards.as_json(manifest, indent=2))
     return Prepared(place if is_url(place) else Path(place), manifest, kept)
 
 
@@ -116,7 +114,7 @@ def _opened(config: PrepareConfig) -> tuple[Source, PrepareConfig, Recipe | None
     return source, config, None
 
 
-def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
+def _lots(config: PrepareConfig, source: Source) -> list[shards.Lot]:
     """Return the images of each part, which depend on their keys and splits alone."""
     if len({item.group for item in source.items}) > 1:
         splits = split_items(source.items, config.split)
@@ -131,7 +129,7 @@ def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
         named = [replace(item, split=split) for item in items] if config.composes else items
         ordered = sorted(named, key=lambda item: item.key)
         for number, start in enumerate(range(0, len(ordered), length)):
-            lots.append(Lot(f"{split}-{number:06d}", split, tuple(ordered[start : start + length])))
+            lots.append(shards.Lot(f"{split}-{number:06d}", split, tuple(ordered[start : start + length])))
     return lots
 
 
@@ -161,12 +159,17 @@ def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
     seen = hashlib.sha256()
     for item in source.items:
         seen.update(repr((item.key, item.group, item.split, item.place)).encode("utf-8", "backslashreplace"))
-    settings = {"version": VERSION, "calco": __version__, "format": config.written, "recipe": to_record(config.recipe)}
+    settings = {
+        "version": shards.VERSION,
+        "calco": __version__,
+        "format": config.written,
+        "recipe": to_record(config.recipe),
+    }
     if config.composes:
         settings["cutouts"] = cutouts_digest(cutouts_of(config.recipe.composite))
     settings |= {**_options(config), "shard_pairs": config.shard_pairs, "kind": source.kind}
     settings |= {"direction": source.direction, "background": source.background, "images": seen.hexdigest()}
-    return dict(json.loads(as_json(settings)))
+    return dict(json.loads(shards.as_json(settings)))
 
 
 def _options(config: PrepareConfig) -> dict[str, Any]:
@@ -180,7 +183,7 @@ def _options(config: PrepareConfig) -> dict[str, Any]:
 
 def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
     """Continue or clear the folder, or refuse one that holds other files or pairs that were prepared otherwise."""
-    there, away = storage.joined(place, SETTINGS), is_url(place)
+    there, away = storage.joined(place, shards.SETTINGS), is_url(place)
     _sweep(place)
     if storage.exists(there):
         before = storage.read_json(there)
@@ -200,30 +203,32 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
             others = storage.listed(place, "") if storage.exists(place) else []
         else:
             found = [path for path in Path(place).iterdir() if not is_lock(path.name)]
-            others = [path.name for path in found if path.name != INDEX or not path.is_dir() or any(path.iterdir())]
+            others = [
+                path.name for path in found if path.name != shards.INDEX or not path.is_dir() or any(path.iterdir())
+            ]
         if others:
             raise CalcoError(
                 f"{place} holds other files, such as {min(others)}; choose a new or empty folder with --out"
             )
     if not away:
-        make_folder(Path(place, INDEX))
-    manifest = storage.joined(place, MANIFEST)
+        make_folder(Path(place, shards.INDEX))
+    manifest = storage.joined(place, shards.MANIFEST)
     if storage.exists(manifest):
         storage.remove(manifest)
-    storage.write(there, as_json(settings, indent=2))
+    storage.write(there, shards.as_json(settings, indent=2))
 
 
 def _sweep(place: str) -> None:
     if not is_url(place):
         sweep(place)
-        sweep(Path(place, INDEX))
+        sweep(Path(place, shards.INDEX))
 
 
-def _kept(place: str, lots: list[Lot], format: str, source: Source) -> dict[str, Index]:
+def _kept(place: str, lots: list[shards.Lot], format: str, source: Source) -> dict[str, shards.Index]:
     """Return the parts of earlier calls that are still as they were written."""
-    kept: dict[str, Index] = {}
+    kept: dict[str, shards.Index] = {}
     with ThreadPoolExecutor() as pool:  # reading and hashing take the time
-        found = pool.map(lambda lot: kept_part(place, lot, format, source), lots)
+        found = pool.map(lambda lot: shards.kept_part(place, lot, format, source), lots)
         for lot, (index, reason) in zip(lots, found, strict=True):
             if index is not None:
                 kept[lot.part] = index
@@ -232,20 +237,32 @@ def _kept(place: str, lots: list[Lot], format: str, source: Source) -> dict[str,
     return kept
 
 
-def _make(place: str, job: Job, lots: list[Lot], config: PrepareConfig, *, progress: bool) -> dict[str, Index]:
+def _make(
+    place: str, job: Job, lots: list[shards.Lot], config: PrepareConfig, *, progress: bool
+) -> dict[str, shards.Index]:
     """Write the parts that are missing."""
     items = [item for lot in lots for item in lot.items]
-    shown = bar("preparing", len(items)) if progress and items else nullcontext(lambda _done: None)
-    with shown as show_done:
-        done = count(1)
+    engine = config.workers()
+    with bar("preparing", len(items)) if progress else nullcontext(lambda _done: None) as show_done:
+        numbers = count(1)
 
         def advance() -> None:
-            show_done(next(done))
+            show_done(next(numbers))
 
         try:
-            if config.engine == "ray":
-                return _make_by_parts(place, job, lots, config, advance)
-            with closing(in_order(job, items, config.workers())) as made:
+            if engine.name == "ray":  # one worker makes and writes each part as a whole, so that no image travels
+                parts: dict[str, shards.Index] = {}
+                home = place if is_url(place) else str(Path(place).resolve())
+                with closing(results(engine, partial(partial, _part, home, job), lots)) as indexes:
+                    for number, index in indexes:
+                        parts[lots[number].part] = index
+                        for _ in lots[number].items:
+                            advance()
+                return parts
+            length = _CHUNK if engine.jobs != 1 and len(items) > _CHUNK else 1
+            chunks = [items[start : start + length] for start in range(0, len(items), length)]
+            with closing(results(engine, partial(partial, outcomes, job), chunks)) as done:
+                made = (outcome for _, some in done for outcome in some)
                 return {lot.part: write_part(place, lot, job.format, made, advance) for lot in lots}
         except CalcoError as error:
             if isinstance(error.__cause__, OSError):
@@ -253,30 +270,16 @@ def _make(place: str, job: Job, lots: list[Lot], config: PrepareConfig, *, progr
             raise
 
 
-def _make_by_parts(
-    place: str, job: Job, lots: list[Lot], config: PrepareConfig, advance: Callable[[], None]
-) -> dict[str, Index]:
-    """Let one worker make and write each part as a whole, so that no image travels."""
-    place = place if is_url(place) else str(Path(place).resolve())
-    parts: dict[str, Index] = {}
-    with closing(results(config.workers(), partial(partial, _part, place, job), lots)) as indexes:
-        for number, index in indexes:
-            parts[lots[number].part] = index
-            for _ in lots[number].items:
-                advance()
-    return parts
-
-
-def _part(place: str, job: Job, lot: Lot) -> Index:
+def _part(place: str, job: Job, lot: shards.Lot) -> shards.Index:
     """Make and write a part, unless it is there already because a worker died after writing it."""
     made = (outcome for item in lot.items for outcome in outcomes(job, [item]))
-    kept, _ = kept_part(place, lot, job.format, job.source)
+    kept, _ = shards.kept_part(place, lot, job.format, job.source)
     return kept or write_part(place, lot, job.format, made, lambda: None)
 
 
-def _manifest(config: PrepareConfig, source: Source, indexes: list[Index]) -> Manifest:
+def _manifest(config: PrepareConfig, source: Source, indexes: list[shards.Index]) -> shards.Manifest:
     parts = tuple(
-        Part(part=index.part, split=index.split, pairs=len(index.pairs), bytes=index.bytes, sha256=index.sha256)
+        shards.Part(part=index.part, split=index.split, pairs=len(index.pairs), bytes=index.bytes, sha256=index.sha256)
         for index in indexes
         if index.pairs
     )
@@ -288,15 +291,15 @@ def _manifest(config: PrepareConfig, source: Source, indexes: list[Index]) -> Ma
     for part in parts:
         counts[part.split] += part.pairs
     options = _options(config)
-    return Manifest(
-        format=config.written, digest=digest_of(config.written, options, parts), recipe=config.recipe,
+    return shards.Manifest(
+        format=config.written, digest=shards.digest_of(config.written, options, parts), recipe=config.recipe,
         source={"kind": source.kind, "root": source.root, "read_as": to_record(config.source)}, options=options,
         channels=(max(i.channels[0] for i in indexes), max(i.channels[1] for i in indexes)), counts=counts,
         parts=parts, left_out=left_out, calco=__version__,
     )  # fmt: skip
 
 
-def _annotate(folder: Path, config: PrepareConfig, source: Source, manifest: Manifest) -> None:
+def _annotate(folder: Path, config: PrepareConfig, source: Source, manifest: shards.Manifest) -> None:
     """Write the annotations of all images, and report composites with fewer objects than were asked for."""
     parts = [(part.part, part.split) for part in manifest.parts]
     pasted = cutouts_of(config.recipe.composite).classes if config.composes else ()

@@ -5,17 +5,20 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from calco.addresses import redact_record
+from calco.addresses import is_url, redact_record
 from calco.data import storage
 from calco.data.config import Format
 from calco.data.recipes import RecipeConfig, check_recorded
+from calco.data.source import Item, Source
 from calco.errors import CalcoError
+from calco.files import digest
 from calco.records import from_record
 
 VERSION: Final = 3
@@ -130,6 +133,87 @@ def _loaded(place: str, build: Callable[[dict[str, Any]], T]) -> T:
         raise CalcoError(f"{place} was not written by calco prepare; remove it to have the tar files read as they are")
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise CalcoError(f"{place} is damaged ({error}); copy it anew, or prepare the shards anew") from error
+
+
+@dataclass(frozen=True)
+class Lot:
+    """The images of one part, in the order of their keys."""
+
+    part: str  # such as "train-000000"
+    split: str
+    items: tuple[Item, ...]
+
+
+def kept_part(folder: str, lot: Lot, format: str, source: Source) -> tuple[Index | None, str]:
+    """Return the index of a part that is still as it was written; else None, and why the part is written again.
+
+    The reason is "" where there was no such part.
+    """
+    try:
+        index = load_index(folder, lot.part)
+        if index is None:
+            return None, ""
+        stamp, place = stamp_of(lot.items), stamp_place(folder, lot.part)
+        if not (stamp and storage.exists(place) and storage.read(place) == stamp.encode()):
+            made = {pair.key: pair.digest for pair in index.pairs}
+            for item in lot.items:
+                if (made.get(item.key) or made.get(f"{item.key}@0")) != source.digest(item):
+                    return None, f"{item.key} is not the image that it was made of"
+        reason = _damaged(folder, index, format)
+        return (None, reason) if reason else (index, "")
+    except (CalcoError, OSError) as error:
+        return None, str(error)
+
+
+def stamp_of(items: Iterable[Item]) -> str:
+    """Return 16 hex digits of the names, sizes and times of images: while they stay, contents need not be read.
+
+    Of images at an address, the name alone. Empty where an image is no file of its own: its contents are compared.
+    """
+    total = hashlib.sha256()
+    for item in items:
+        here = [path for path in item.paths if not is_url(path)]
+        if not item.paths or not all(map(os.path.isfile, here)):
+            return ""
+        marks = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, here)]
+        total.update(repr((item.key, item.place, marks)).encode("utf-8", "backslashreplace"))
+    return total.hexdigest()[:16]
+
+
+def stamp_place(folder: str, part: str) -> str:
+    """Return where the stamp of a part is kept: hidden and outside the index, which depends on no clock."""
+    return storage.joined(folder, f"{INDEX}/.{part}.stamp")
+
+
+def records_place(folder: Path, part: str) -> Path:
+    """Return where the objects of a part's images are kept until all parts are there; hidden from readers."""
+    return folder / INDEX / f".{part}.coco.json"
+
+
+def _damaged(folder: str, index: Index, format: str) -> str:
+    """Name the first file of a part that is not as it was written; at an address only the size is compared."""
+    if not index.pairs:
+        return ""
+    if format == "webdataset":
+        place = storage.joined(folder, f"{index.part}.tar")
+        whole = storage.size(place) == index.bytes
+        if whole and not is_url(place):
+            with open(place, "rb") as file:
+                whole = hashlib.file_digest(file, "sha256").hexdigest() == index.sha256
+        return "" if whole else f"{place} is not as it was written"
+    total = hashlib.sha256()
+    for pair in index.pairs:
+        for name, written in pair.members.items():
+            path = Path(folder, name)
+            if not path.is_file():
+                return f"{name} is missing"
+            if (found := digest(path)) != written:
+                return f"{name} is not as it was written"
+            total.update(f"{name}\n{found}\n".encode())
+    noted = records_place(Path(folder), index.part)
+    if noted.is_file():
+        total.update(noted.read_bytes())
+    return "" if total.hexdigest() == index.sha256 else "its index or its annotations are not as they were written"
 
 
 END: Final = bytes(2 * tarfile.BLOCKSIZE)  # what a tar file ends with

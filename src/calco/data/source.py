@@ -1,7 +1,7 @@
 """A source of images, which `sources` opens: its entries, how one is read, and what its masks mean for a recipe."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
@@ -14,9 +14,9 @@ from calco.data.mask_encoding import (
     MaskCounts,
     MaskDecision,
     MaskSurvey,
+    count_file,
     count_values,
     encoding_of,
-    survey_files,
     survey_masks,
 )
 from calco.data.mask_recognition import areas_of, marks_of, recognise_masks
@@ -26,9 +26,12 @@ from calco.data.recipes import RecipeConfig, has_class_targets, resolve, steps_o
 from calco.data.sample import Sample, size_wh
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
+from calco.imaging import Image
+from calco.imaging.labels import read_labels
 
 LOG = logging.getLogger(__name__)
 
+_LOOKED_AT: Final = 16  # entries that decide the channels of all
 # What a folder of image files may be read as, where it was taken for something else.
 _FOLDERS: Final = ("side-by-side", "parallel", "masks", "photographs", "annotations")
 COMPARED_FILES: Final = {"side-by-side": 2, "parallel": 2, "masks": 1, "photographs": 1, "annotations": 1, "video": 1}
@@ -116,6 +119,17 @@ class Source:
         return f"{text}. If that is wrong: --source {others}."
 
 
+def common_channels(source: Source, images: Callable[[Item], Iterable[Image]]) -> tuple[int, int]:
+    """Return the channels of input and target that all have, by some entries; `images` reads both sides of one."""
+    seen: tuple[set[int], set[int]] = (set(), set())
+    for item in source.items[:: max(1, len(source.items) // _LOOKED_AT)]:
+        with suppress(CalcoError):  # reported when it is read
+            for channels, image in zip(seen, images(item), strict=False):
+                channels.add(image.shape[2])
+    first, second = (4 if {2, 3} <= channels else max(channels, default=3) for channels in seen)
+    return first, second
+
+
 def settled(
     source: Source, config: RecipeConfig, items: Sequence[Item] | None = None, *, resolved: bool = False
 ) -> tuple[Source, RecipeConfig]:
@@ -141,7 +155,13 @@ def settled(
     if source.kind != "masks" or not (classes or erases_given):
         return source, config
     survey = _survey(source, source.items if items is None else items)
-    decision = _classes(survey, config.mask_encoding, asked) if classes else _marks(survey, config.mask_encoding)
+    if classes:
+        decision = _classes(survey, config.mask_encoding, asked)
+    elif config.mask_encoding != AUTO and _fits(survey, config.mask_encoding):
+        known = encoding_of(config.mask_encoding)
+        decision = MaskDecision(known, PALETTES["binary"], f"as in training, {known}", survey)
+    else:
+        decision = marks_of(survey)
     LOG.info(f"masks: {decision.story}")
     config = replace(config, mask_encoding=str(decision.encoding))
     if classes:
@@ -153,23 +173,15 @@ def _survey(source: Source, items: Sequence[Item]) -> MaskSurvey:
     """Return the values of the masks of some items."""
 
     def count(item: Item) -> MaskCounts:
+        if len(item.paths) == 2:
+            return count_file(read_labels(item.paths[1]))
         mask = source.load(item).mask
         if mask is None:
             raise CalcoError(f"{item.key} has no mask")
         return count_values(mask)
 
     with bar("counting the values of masks", len(items)) as advance:
-        if all(len(item.paths) == 2 for item in items):
-            return survey_files(((item.key, item.paths[1]) for item in items), advance)
         return survey_masks(items, lambda item: item.key, count, advance)
-
-
-def _marks(survey: MaskSurvey, encoding: str) -> MaskDecision:
-    """Decide which pixels masks mark for erasing."""
-    if encoding != AUTO and _fits(survey, encoding):
-        found = encoding_of(encoding)
-        return MaskDecision(found, PALETTES["binary"], f"as in training, {found}", survey)
-    return marks_of(survey)
 
 
 def _classes(survey: MaskSurvey, encoding: str, asked: str) -> MaskDecision:

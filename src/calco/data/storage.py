@@ -1,7 +1,6 @@
 """Files that lie on this disk or, through fsspec, anywhere else: sizes, lists, and parts of them."""
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -10,13 +9,20 @@ from typing import IO, Any, Final, TypeVar, cast
 
 from calco.addresses import is_url, redact_address, redact_text
 from calco.errors import CalcoError
-from calco.files import explain, parse_json, replacing
+from calco.files import explained, list_files, parse_json, replacing
 from calco.locks import locked_folder
 
 T = TypeVar("T")
 
 _TRIES: Final = 3
 _PAUSE: Final = 0.5  # seconds before the second try, twice as long before the third
+_RIGHTS: Final = "check the rights of whoever asks"
+# Environment variables of credentials, which the storages' own libraries read.
+_CREDENTIALS: Final = {
+    **dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)"),
+    **dict.fromkeys(("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS"),
+    **dict.fromkeys(("abfs", "az"), "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
+}
 _BLOCK: Final = 1 << 20  # what is fetched at once while a file is read from its beginning
 
 
@@ -44,10 +50,8 @@ def size(place: str) -> int | None:
     """Return the bytes of a file; None where the server does not say."""
     if is_url(place):
         return _asked(place, lambda files, path: cast("int | None", files.size(path)))
-    try:
+    with explained(place, "read"):
         return Path(place).stat().st_size
-    except OSError as error:
-        raise explain(error, place, "read") from error
 
 
 def version(place: str) -> str:
@@ -65,12 +69,9 @@ def read(place: str, start: int = 0, length: int | None = None) -> bytes:
                 f"{redact_address(place)}: the server sends whole files where a part is asked for; download them first"
             )
     else:
-        try:
-            with Path(place).open("rb", buffering=0) as file:
-                file.seek(start)
-                data = file.read() if length is None else file.read(length)
-        except OSError as error:
-            raise explain(error, place, "read") from error
+        with explained(place, "read"), Path(place).open("rb", buffering=0) as file:
+            file.seek(start)
+            data = file.read() if length is None else file.read(length)
     if length is not None and len(data) < length:
         raise CalcoError(
             f"{redact_address(place)} ends at byte {start + len(data)}, before what should stand there; copy it anew"
@@ -91,13 +92,10 @@ def replaced(place: str) -> Iterator[Path]:
         files.makedirs(there.rpartition("/")[0], exist_ok=True)
         files.put_file(str(path), there)
 
-    try:
-        with tempfile.TemporaryDirectory(prefix="calco-") as folder:
-            path = Path(folder, "whole")
-            yield path
-            _asked(place, send, "write")
-    except OSError as error:
-        raise explain(error, tempfile.gettempdir(), "write into") from error
+    with explained(tempfile.gettempdir(), "write into"), tempfile.TemporaryDirectory(prefix="calco-") as folder:
+        path = Path(folder, "whole")
+        yield path
+        _asked(place, send, "write")
 
 
 def write(place: str, data: bytes | str) -> None:
@@ -112,14 +110,12 @@ def read_json(place: str) -> dict[str, Any]:
 
 
 def remove(place: str) -> None:
-    """Remove a file."""
+    """Remove a file, which on this disk need not be there."""
     if is_url(place):
         _asked(place, lambda files, path: files.rm_file(path), "remove")
         return
-    try:
-        Path(place).unlink()
-    except OSError as error:
-        raise explain(error, place, "remove") from error
+    with explained(place, "remove"):
+        Path(place).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -129,11 +125,8 @@ def opened(place: str) -> Iterator[IO[bytes]]:
     def ask(files: Any, path: str) -> IO[bytes]:
         return cast("IO[bytes]", files.open(path, "rb", block_size=_BLOCK, cache_type="readahead"))
 
-    try:
-        with _asked(place, ask) if is_url(place) else Path(place).open("rb") as file:
-            yield file
-    except OSError as error:
-        raise explain(error, place, "read") from error
+    with explained(place, "read"), _asked(place, ask) if is_url(place) else Path(place).open("rb") as file:
+        yield file
 
 
 def listed(folder: str, ending: str) -> list[str]:
@@ -141,14 +134,7 @@ def listed(folder: str, ending: str) -> list[str]:
     if is_url(folder):
         return [joined(folder, name) for name in names(folder) if name.endswith(ending)]
 
-    def refuse(error: OSError) -> None:
-        raise explain(error, error.filename or folder, "read the folder") from error
-
-    places: list[str] = []
-    for where, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        places += [os.path.join(where, name) for name in files if name.endswith(ending) and not name.startswith(".")]
-    return sorted(places)
+    return list_files(folder, lambda name: name.endswith(ending)).paths
 
 
 def names(folder: str, *, hidden: bool = False) -> list[str]:
@@ -183,17 +169,7 @@ def _asked(place: str, ask: Callable[[Any, str], T], doing: str = "read") -> T:
             if isinstance(error, ValueError):
                 raise CalcoError(f"{shown}: {reason}; check the address") from error
             if isinstance(error, PermissionError) or "credential" in f"{type(error).__name__} {error}".lower():
-                raise CalcoError(f"cannot {doing} {shown}: {reason}; {_rights(place)}") from error
+                variables = _CREDENTIALS.get(place.partition("://")[0].lower())
+                rights = f"set {variables}, here and on every node that works" if variables else _RIGHTS
+                raise CalcoError(f"cannot {doing} {shown}: {reason}; {rights}") from error
     raise CalcoError(f"cannot {doing} {shown}: {reason}, {_TRIES} times; check the address and the connection")
-
-
-def _rights(place: str) -> str:
-    """Name the environment variables of credentials that the storages' own libraries read."""
-    scheme = place.partition("://")[0].lower()
-    variables = {
-        **dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)"),
-        **dict.fromkeys(("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS"),
-        **dict.fromkeys(("abfs", "az"), "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
-    }
-    known = variables.get(scheme)
-    return f"set {known}, here and on every node that works" if known else "check the rights of whoever asks"

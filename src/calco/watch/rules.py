@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.errors import CalcoError, brief, shortened
-from calco.files import explain
+from calco.files import read_text
 from calco.records import check_numbers, from_record, parse_yaml
 
 Point: TypeAlias = tuple[float, float]
@@ -247,13 +247,7 @@ def read_rules(path: str | Path) -> Rules:
 
 
 def _mapping(path: str | Path) -> dict[str, Any]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise explain(error, path, "read the rules") from error
-    except ValueError as error:
-        raise CalcoError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
-    content = parse_yaml(text, path)
+    content = parse_yaml(read_text(path, "read the rules"), path)
     if not isinstance(content, dict):
         raise CalcoError(f"{path} holds no rules; write a list of them under rules:, each with a name")
     return content

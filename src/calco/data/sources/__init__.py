@@ -1,13 +1,12 @@
 """Sources: `open_source` recognises what was named, lists it, and puts it in order.
 
-Each kind is one module with two functions: `matches(path, config)` and `open(path, config)`.
+Each kind has two functions: one that recognises a path, and one that opens it.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 from calco import imaging
@@ -15,18 +14,20 @@ from calco.addresses import is_cut, is_url
 from calco.data.config import SourceConfig
 from calco.data.curation import curated
 from calco.data.source import Source
-from calco.data.sources import annotated, folders, hub, openmoji, remote, shards, videos
+from calco.data.sources import annotated, folders, hub, openmoji, shards, videos
 from calco.errors import CalcoError
 
-# The first kind that matches counts; "files" matches everything. The first three are names, never paths on this disk.
-_KINDS: Final[dict[str, ModuleType]] = {
-    "openmoji": openmoji,
-    "hub": hub,
-    "address": remote,
-    "shards": shards,
-    "annotations": annotated,
-    "video": videos,
-    "files": folders,
+_AUTO: Final = SourceConfig()
+
+# The first kind that matches counts. The first three are names, never paths on this disk.
+_KINDS: Final[dict[str, tuple[Callable[[str, SourceConfig], bool], Callable[[str, SourceConfig], Source]]]] = {
+    "openmoji": (lambda path, _: path == "openmoji", openmoji.open),
+    "hub": (lambda path, _: path.startswith("hub:"), hub.open),
+    "address": (lambda path, _: folders.is_remote(path), folders.open_remote),
+    "shards": (lambda path, _: shards.matches(path), shards.open),
+    "annotations": (annotated.matches, annotated.open),
+    "video": (lambda path, _: videos.matches(path), videos.open),
+    "files": (lambda *_: True, folders.open),
 }
 _NAMES: Final = ("openmoji", "hub", "address")
 
@@ -65,7 +66,7 @@ def open_source(images: str | Path, config: SourceConfig | None = None) -> Sourc
     Raises:
         CalcoError: If the folder is absent, unreadable or empty, or nothing in it matches.
     """
-    config, path = config or SourceConfig(), os.fspath(images)
+    config, path = config or _AUTO, os.fspath(images)
     if is_cut(path):
         raise CalcoError(
             f"the address {path} was written down without its password or token; give the whole address "
@@ -73,7 +74,7 @@ def open_source(images: str | Path, config: SourceConfig | None = None) -> Sourc
         )
     kind = _kind_of(path, config)
     _refuse_strangers(kind if config.source == "auto" else config.source, config)
-    source: Source = _KINDS[kind].open(path, config)
+    source = _KINDS[kind][1](path, config)
     if kind == "files" and config.source == "auto":
         source = annotated.doubted(source)
     if kind != "address" and (note := imaging.note_on_several({p: None for item in source.items for p in item.paths})):
@@ -85,9 +86,9 @@ def _kind_of(path: str, config: SourceConfig) -> str:
     """Return the key of the kind in `_KINDS`."""
     if config.source == "auto":
         named = path == "openmoji" or not os.path.exists(path)
-        kinds = {kind: module for kind, module in _KINDS.items() if named or kind not in _NAMES}
-        return next(kind for kind, module in kinds.items() if module.matches(path, config))
-    if config.source == "photographs" and remote.matches(path, config):
+        kinds = {kind: matches for kind, (matches, _) in _KINDS.items() if named or kind not in _NAMES}
+        return next(kind for kind, matches in kinds.items() if matches(path, config))
+    if config.source == "photographs" and folders.is_remote(path):
         return "address"
     return config.source if config.source in _KINDS else "files"
 

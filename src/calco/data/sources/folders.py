@@ -1,5 +1,6 @@
-"""Folders of image files as sources: photographs, halves side by side, parallel folders, images with masks."""
+"""Image files as sources: photographs, halves side by side, parallel folders, images with masks; here or elsewhere."""
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -9,17 +10,18 @@ from pathlib import Path
 from typing import Final
 
 from calco import imaging
+from calco.addresses import is_url
+from calco.data import storage
 from calco.data.config import SourceConfig
-from calco.data.declared import LeftOut, find_lists, listed, remark, settled, split_named, split_of_list
 from calco.data.mask_encoding import read_mask
 from calco.data.sample import Sample, size_wh
 from calco.data.shards import INDEX, MANIFEST
 from calco.data.source import Item, Source
-from calco.data.sources.matching import Side
 from calco.data.sources.names import Entry, Folder, entries_of, file_name, keys_of, name_of, role_of
-from calco.data.sources.pairs import Plan, joined, two_endings, two_folders, two_words
+from calco.data.sources.pairs import Plan, Side, joined, two_endings, two_folders, two_words
+from calco.data.splits import LeftOut, find_lists, listed, settled, split_named, split_of_list
 from calco.errors import CalcoError, printable
-from calco.files import Listing, explain, list_files
+from calco.files import Listing, explained, list_files
 from calco.video.names import is_video
 
 _THUMBNAIL: Final = re.compile(r"(.+)[ _.-](?:thumb|thumbnail|tn|\d{2,4}x\d{2,4})", re.IGNORECASE | re.DOTALL)
@@ -30,18 +32,34 @@ _LOOKED_AT: Final = 64  # images that decide the channels of all
 def _recognise(root: Path, wanted: SourceConfig) -> Plan:
     if wanted.input or wanted.target:
         return _named_folders(root, wanted)
-    try:
+    with explained(root, "read"):
         if root.is_file():
-            return _one_file(root, wanted)
+            if not imaging.is_image(root):
+                raise CalcoError(f"{root}: its ending is not that of an image; name a folder of images or one image")
+            if wanted.source in ("parallel", "masks"):
+                raise CalcoError(
+                    f"{root} is one file; --source {wanted.source} needs two folders: --input and --target"
+                )
+            listing = Listing(os.path.join(root.parent, ""), [str(root)])
+            return _single_files([Entry(str(root), Folder(), root.stem)], listing, wanted)
         if not root.is_dir():
             others = "drawings (openmoji) or a data set of the hub (hub:owner/name)"
             raise CalcoError(f"there is no folder {root}; check the path, or name the built-in {others}")
-    except OSError as error:
-        raise explain(error, root, "read") from error
     listing = list_files(root, imaging.is_image)
     if not listing.paths:
         raise CalcoError(nothing_in(root, listing.left_out))
-    return _finished(_folder(root, listing, wanted), [listing])
+    entries = entries_of(_without_thumbnails(listing), listing.root)
+    plan = None
+    if wanted.source in ("auto", "parallel", "masks"):
+        looks = (look(entries, listing, wanted) for look in (two_folders, two_words, two_endings))
+        plan = next(filter(None, looks), None)
+    if plan is None and wanted.source in ("parallel", "masks"):
+        folders = ", ".join(_subfolders(root)) or "none"
+        raise CalcoError(
+            f"{root} does not hold two folders of images for --source {wanted.source} (its folders: {folders}), nor "
+            "files with words such as x.jpg and x_mask.png; name the folders with --input and --target"
+        )
+    return _finished(plan or _single_files(entries, listing, wanted), [listing])
 
 
 def _finished(plan: Plan, listings: Sequence[Listing]) -> Plan:
@@ -52,34 +70,18 @@ def _finished(plan: Plan, listings: Sequence[Listing]) -> Plan:
     notes = list(plan.notes)
     for listing in listings:
         names = [name for name in listing.others if split_of_list(os.path.basename(name))]
-        lists = find_lists(listing.root, listing.paths, [listing.root + name for name in names]) if names else None
-        if lists:
+        if lists := find_lists(listing.root, listing.paths, [listing.root + name for name in names]):
             items, unlisted = listed(items, lists)
             left_out += unlisted
-            notes.append(remark(lists))
-        videos = [name for name in listing.others if is_video(name)]
-        if videos:
+            notes.append(lists.remark())
+        if videos := [name for name in listing.others if is_video(name)]:
             found = f"{len(videos)} videos lie among the images, such as {videos[0]}"
             notes.append(printable(f"{found}; --source video takes them instead"))
-        own = [name for name in listing.others if name == MANIFEST or name.startswith(f"{INDEX}/")]
-        own = own if MANIFEST in own else []  # of calco prepare
+        own = []  # files of calco prepare
+        if MANIFEST in listing.others:
+            own = [name for name in listing.others if name == MANIFEST or name.startswith(f"{INDEX}/")]
         notes += listing.remarks("images", *videos, *_TABLES, *own, *(lists.names if lists else ()))
     return replace(plan, items=items, left_out=[*plan.left_out, *left_out], notes=tuple(notes))
-
-
-def _folder(root: Path, listing: Listing, wanted: SourceConfig) -> Plan:
-    entries = entries_of(_without_thumbnails(listing), listing.root)
-    if wanted.source in ("auto", "parallel", "masks"):
-        for look in (two_folders, two_words, two_endings):
-            if plan := look(entries, listing, wanted):
-                return plan
-    if wanted.source in ("parallel", "masks"):
-        folders = ", ".join(_subfolders(root)) or "none"
-        raise CalcoError(
-            f"{root} does not hold two folders of images for --source {wanted.source} (its folders: {folders}), nor "
-            "files with words such as x.jpg and x_mask.png; name the folders with --input and --target"
-        )
-    return _single_files(entries, listing, wanted)
 
 
 def _without_thumbnails(listing: Listing) -> list[str]:
@@ -99,29 +101,18 @@ def _without_thumbnails(listing: Listing) -> list[str]:
 
 def nothing_in(root: Path, left_out: LeftOut, what: str = "image") -> str:
     """Describe what a folder holds in place of images (or of another kind of file)."""
-    found = list_files(root, lambda _name: True)
-    endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in found.paths)
-    known = "images end in .jpg, .png, .webp, .tif, .bmp or the like"
-    if what == "video":
-        known = "videos end in .mp4, .mov, .avi, .mkv, .webm or the like"
     if left_out:
         name, reason = left_out[0]
         return f"{root} holds no {what} that could be listed; left out: {len(left_out)}, such as {name} ({reason})"
+    found = list_files(root, lambda _name: True)
+    endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in found.paths)
+    known = ".mp4, .mov, .avi, .mkv, .webm" if what == "video" else ".jpg, .png, .webp, .tif, .bmp"
     hidden = "".join(f"; {note}" for note in found.remarks(what))
     if not endings:
         state = "holds nothing else" if hidden else "is empty"
         return f"the folder {root} {state}; put {what}s into it or name another{hidden}"
     seen = ", ".join(f"{ending} ({count})" for ending, count in endings.most_common(5))
-    return f"{root} holds no {what}, only {seen}; {known}{hidden}"
-
-
-def _one_file(path: Path, wanted: SourceConfig) -> Plan:
-    if not imaging.is_image(path):
-        raise CalcoError(f"{path}: its ending is not that of an image; name a folder of images or one image")
-    if wanted.source in ("parallel", "masks"):
-        raise CalcoError(f"{path} is one file; --source {wanted.source} needs two folders: --input and --target")
-    entry = Entry(str(path), Folder(), path.stem)
-    return _single_files([entry], Listing(os.path.join(path.parent, ""), [str(path)]), wanted)
+    return f"{root} holds no {what}, only {seen}; {what}s end in {known} or the like{hidden}"
 
 
 def _single_files(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig) -> Plan:
@@ -141,27 +132,21 @@ def _single_files(entries: Sequence[Entry], listing: Listing, wanted: SourceConf
         )
     left_out, notes = list(listing.left_out), tuple[str, ...]()
     if wanted.source == "auto":
-        masks = _masks(entries)
-        left_out += [(name_of(path, listing.root), reason) for path, reason in masks.items()]
-        entries = [entry for entry in entries if entry.path not in masks]
+        by_key, photographs = {entry.key: entry.path for entry in entries}, []
+        for entry in entries:
+            base, word = file_name(entry.stem)
+            original = by_key.get(replace(entry, stem=base).key) if role_of(word) == "mask" else None
+            if original:
+                mask = f"a mask of {printable(os.path.basename(original))} by its name"
+                reason = f"{mask}; --source masks takes both, --source photographs each"
+                left_out.append((name_of(entry.path, listing.root), reason))
+            else:
+                photographs.append(entry)
+        entries = photographs
         if len(sizes) > num_double > len(sizes) / 2:
             found = f"{num_double} of {len(sizes)} files are exactly twice as wide as high"
             notes = (f"{found}: if each is an input and a target, --source side-by-side reads them so",)
     return Plan("photographs", _single_items(entries, listing.root), left_out, "photographs", notes)
-
-
-def _masks(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return the images that are masks of others by their names, and the reason why they are no photographs."""
-    named = [(entry, *file_name(entry.stem)) for entry in entries]
-    by_key = (
-        {entry.key: entry.path for entry in entries} if any(role_of(word) == "mask" for _, _, word in named) else {}
-    )
-    masks: dict[str, str] = {}
-    for entry, base, word in named:
-        if role_of(word) == "mask" and (original := by_key.get(replace(entry, stem=base).key)):
-            name = printable(os.path.basename(original))
-            masks[entry.path] = f"a mask of {name} by its name; --source masks takes both, --source photographs each"
-    return masks
 
 
 def _single_items(entries: Iterable[Entry], root: str) -> tuple[Item, ...]:
@@ -203,11 +188,6 @@ def _named_folders(root: Path, wanted: SourceConfig) -> Plan:
     return _finished(joined(sides[0], sides[1], wanted, root, left_out), [beside, *listings])
 
 
-def matches(_path: str, _config: SourceConfig) -> bool:
-    """Return True: `open` explains anything that no other kind has recognised."""
-    return True
-
-
 def open(path: str, config: SourceConfig) -> Source:
     """Recognise and list a folder of image files (or one file)."""
     plan = _recognise(Path(path), config)
@@ -238,3 +218,36 @@ def load_files(source: Source, item: Item) -> Sample:
         mask = imaging.turned_with(read_mask(item.paths[1]), item.paths[0], image.shape)
         return replace(sample, mask=imaging.resize(mask, (image.shape[1], image.shape[0]), "nearest"))
     return sample
+
+
+def is_remote(path: str) -> bool:
+    """Return True if a path is the address of a folder of image files; with tar files in it, it would be shards."""
+    if not is_url(path) or ".tar" in path or storage.exists(storage.joined(path, MANIFEST)):
+        return False
+    names = storage.names(path)
+    return any(map(imaging.is_image, names)) and not any(name.endswith(".tar") for name in names)
+
+
+def open_remote(path: str, config: SourceConfig) -> Source:
+    """List the image files in a folder elsewhere and below it."""
+    if config.input or config.target:
+        raise CalcoError(
+            f"{path} is read as photographs; pairs come from there as tar files: make some with calco prepare"
+        )
+    keys = keys_of((name for name in storage.names(path) if imaging.is_image(name)), "")
+    items = tuple(Item(key, key, (storage.joined(path, name),)) for key, name in sorted(keys.items()))
+    return Source(
+        "photographs", path, items, _load_remote, background=config.background, digester=_remote_digest,
+        story="photographs at an address",
+    )  # fmt: skip
+
+
+def _load_remote(source: Source, item: Item) -> Sample:
+    """Return the image alone."""
+    data = storage.read(item.paths[0])
+    image = imaging.decode(data, item.paths[0], channels=source.channels[0], background=source.background)
+    return Sample(image=image, key=item.key, group=item.group)
+
+
+def _remote_digest(_source: Source, item: Item) -> str:
+    return hashlib.sha256(storage.read(item.paths[0])).hexdigest()[:16]

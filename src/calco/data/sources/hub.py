@@ -3,41 +3,32 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, NamedTuple
 
 from calco import imaging
 from calco.data.config import SourceConfig
 from calco.data.curation import MAX_COMPARED, equal_parts
-from calco.data.declared import split_named
 from calco.data.mask_encoding import decode_mask
 from calco.data.sample import Sample
-from calco.data.source import Item, Source
+from calco.data.source import Item, Source, common_channels
 from calco.data.sources.names import role_of
+from calco.data.splits import split_named
 from calco.errors import CalcoError, MissingExtraError
-from calco.files import explain
-from calco.imaging import Image
+from calco.files import explained
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_PREFIX: Final = "hub:"
-_LOOKED_AT: Final = 16  # images that decide the channels of all
 
-
-@dataclass(frozen=True)
-class _Parts:
+class _Parts(NamedTuple):
     """The data by split, and the columns of input (or image) and target (or mask)."""
 
     tables: dict[str, "Dataset"]
     columns: tuple[str, ...]
-
-
-def matches(path: str, _config: SourceConfig) -> bool:
-    """Return True for the name of a data set of the hub: "hub:owner/name"."""
-    return path.startswith(_PREFIX)
 
 
 def open(path: str, config: SourceConfig) -> Source:
@@ -46,7 +37,7 @@ def open(path: str, config: SourceConfig) -> Source:
     The path is `owner/name`, with or without "hub:" before it, `#subset` and `:split` behind it; or a folder or file
     that the library reads.
     """
-    tables = _tables(path.removeprefix(_PREFIX))
+    tables = _tables(path.removeprefix("hub:"))
     from datasets import Image as ImageFeature
 
     kind, columns = _columns(path, next(iter(tables.values())), config)
@@ -55,16 +46,14 @@ def open(path: str, config: SourceConfig) -> Source:
     elif config.direction == "BtoA":
         raise CalcoError(f"{path} has no direction BtoA, with {' and '.join(columns)} alone; leave --direction out")
     for split, table in tables.items():
-        table = table.select_columns(list(columns))
+        tables[split] = table.select_columns(list(columns))
         for column in columns:
-            table = table.cast_column(column, ImageFeature(decode=False))  # Calco itself reads images
-        tables[split] = table
+            tables[split] = tables[split].cast_column(column, ImageFeature(decode=False))  # Calco itself reads images
     parts = _Parts(tables, columns)
-    own = {split: split_named(split) for split in tables}
-    own = own if len(own) == len(tables) > 1 else {}
+    own = {split: split_named(split) for split in tables} if len(tables) > 1 else {}
     items = [
         Item(f"{split}/{row:0{len(str(len(table)))}d}", "", (), own.get(split), (number, row))
-        for number, (split, table) in enumerate(parts.tables.items())
+        for number, (split, table) in enumerate(tables.items())
         for row in range(len(table))
     ]
     story = {
@@ -76,7 +65,9 @@ def open(path: str, config: SourceConfig) -> Source:
         kind, path, _grouped(parts, items, kind), load_row, direction=config.direction, background=config.background,
         digester=digest_row, context=parts, story=f"a data set of the Hugging Face library, {story}",
     )  # fmt: skip
-    return replace(source, channels=_channels(source))
+    ends = columns[0], columns[-1]
+    read = partial(imaging.decode, background=config.background)
+    return replace(source, channels=common_channels(source, lambda i: (read(*_file(parts, i.place, c)) for c in ends)))
 
 
 def _tables(name: str) -> "dict[str, Dataset]":
@@ -190,23 +181,8 @@ def _file(parts: _Parts, place: tuple[int, ...], column: str) -> tuple[bytes, st
         return cell["bytes"], name
     if not cell.get("path"):
         raise CalcoError(f"row {name} has no image; leave it out with a table: --drop")
-    try:
+    with explained(cell["path"], "read"):
         return Path(cell["path"]).read_bytes(), cell["path"]
-    except OSError as error:
-        raise explain(error, cell["path"], "read") from error
-
-
-def _channels(source: Source) -> tuple[int, int]:
-    """Return the channels of input and target, by some images that can be read."""
-    parts: _Parts = source.context
-    found: list[int] = []
-    for column in (parts.columns[0], parts.columns[-1]):
-        seen: set[int] = set()
-        for item in source.items[:: max(1, len(source.items) // _LOOKED_AT)]:
-            with suppress(CalcoError):
-                seen.add(imaging.decode(*_file(parts, item.place, column), background=source.background).shape[2])
-        found.append(4 if {2, 3} <= seen else max(seen, default=3))
-    return found[0], found[1]
 
 
 def load_row(source: Source, item: Item) -> Sample:
@@ -214,19 +190,18 @@ def load_row(source: Source, item: Item) -> Sample:
     parts: _Parts = source.context
     (data, name), *others = (_file(parts, item.place, column) for column in parts.columns)
     image = imaging.decode(data, name, channels=source.channels[0], background=source.background)
-    partner: Image | None = None
-    mask: Image | None = None
-    for other, other_name in others:
-        if source.kind == "masks":
-            mask = imaging.resize(decode_mask(other, other_name), (image.shape[1], image.shape[0]), "nearest")
-        else:
-            partner = imaging.decode(other, other_name, channels=source.channels[1], background=source.background)
-    return Sample(image=image, partner=partner, mask=mask, key=item.key, group=item.group)
+    sample = Sample(image=image, key=item.key, group=item.group)
+    if not others:
+        return sample
+    if source.kind == "masks":
+        return replace(
+            sample, mask=imaging.resize(decode_mask(*others[0]), (image.shape[1], image.shape[0]), "nearest")
+        )
+    partner = imaging.decode(*others[0], channels=source.channels[1], background=source.background)
+    return replace(sample, partner=partner)
 
 
 def digest_row(source: Source, item: Item) -> str:
     """Return a digest of the files of a row."""
-    total = hashlib.sha256()
-    for column in source.context.columns:
-        total.update(_file(source.context, item.place, column)[0])
-    return total.hexdigest()[:16]
+    files = (_file(source.context, item.place, column)[0] for column in source.context.columns)
+    return hashlib.sha256(b"".join(files)).hexdigest()[:16]

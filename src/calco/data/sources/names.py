@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 from calco import imaging
-from calco.data.declared import SPLIT_NAMES, SPLITS, split_named
+from calco.data.splits import SPLIT_NAMES, composed, furthest, split_named
 from calco.errors import printable
 
 # Words in a name that give its role; the first role that fits counts. English, then Spanish.
@@ -180,7 +180,7 @@ class Folder:
     @cached_property
     def split(self) -> str | None:
         """The split that the names declare; of several the one kept furthest from training."""
-        return max(filter(None, self.splits), key=SPLITS.index, default=None)
+        return furthest(self.splits)
 
     @cached_property
     def plain(self) -> tuple[str, ...]:
@@ -237,13 +237,6 @@ def keys_of(paths: Iterable[str], root: str) -> dict[str, str]:
             key += printable(os.path.splitext(path)[1])
         found[key] = path
     return found
-
-
-def composed(text: str) -> str:
-    """Return text as it is shown, in composed Unicode: a name copied from a Mac stays the same name."""
-    if text.isascii() and text.isprintable():
-        return text
-    return unicodedata.normalize("NFC", printable(text))
 
 
 def key_of(relative: str) -> str:

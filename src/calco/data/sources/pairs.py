@@ -1,25 +1,48 @@
-"""Two sides of pairs among image files: in folders, by words in their names, or by their endings."""
+"""Two sides of pairs among image files: in folders, by words in their names, or by their endings; and their pairs.
+
+The files of two sides are paired by equal names, then by names without what differs.
+"""
 
 import os
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product, takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
 from calco import imaging
 from calco.data.config import SourceConfig
-from calco.data.declared import SPLITS, LeftOut
 from calco.data.source import Item
-from calco.data.sources.matching import Side, match, name_in
 from calco.data.sources.names import Entry, file_name, name_of, pick_sides, role_of
+from calco.data.splits import LeftOut, furthest
 from calco.errors import CalcoError, printable
 from calco.files import Listing
 
 _DEPTH = 3  # folders below the first in which the two sides are looked for
 _MOSTLY = 0.6  # of the images must be in pairs, where only words in their names make them pairs
+
+
+@dataclass(slots=True)
+class Side:
+    """One side of pairs."""
+
+    name: str  # of its folder, or the word in the names of its files: it gives the role
+    entries: list[Entry] = field(default_factory=list)
+    title: str = ""  # in messages, if that is not its name
+
+    def __str__(self) -> str:
+        return printable(self.title or self.name)
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths of its files."""
+        return [entry.path for entry in self.entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +146,7 @@ def two_words(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig) 
             return None
         if not any(role_of(word) in ("mask", "label") for word in picked):
             # One pair of names may be a coincidence, and a and b may be two views of one house.
-            pairs = match(*sides).pairs
+            pairs, _, _ = match(*sides)
             few = pairs[:: max(1, len(pairs) // 8)]
             sizes = [[imaging.header_size_wh(entry.path) for entry in pair] for pair in few]
             if in_pairs < 4 or 2 * sum(one == other for one, other in sizes) <= len(sizes):
@@ -162,8 +185,8 @@ def two_endings(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig
 
 def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out: LeftOut) -> Plan:
     """Match two sides, and decide which is the input and which the target."""
-    found = match(first, second)
-    if not found.pairs:
+    pairs, loose, unmatched = match(first, second)
+    if not pairs:
         names = (sorted(os.path.basename(path) for path in side.paths)[:3] for side in (first, second))
         examples = "; ".join(
             f"{side} has {printable(', '.join(each))}" for side, each in zip((first, second), names, strict=True)
@@ -172,7 +195,6 @@ def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out
             f"no file name stands in both {first} and {second} of {root} ({examples}); give both images "
             "of a pair the same name (endings may differ), or name a folder of photographs alone"
         )
-    pairs = found.pairs
     kind, swapped = _which_parts(
         Side(first.name, [one for one, _ in pairs]), Side(second.name, [other for _, other in pairs]), wanted, root
     )
@@ -184,18 +206,18 @@ def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out
             "images with masks have no direction BtoA; to go from masks to images: "
             f"--source parallel --input {second} --target {first}"
         )
-    left_out = left_out + [(name_of(path, os.path.join(root, "")), reason) for path, reason in found.left_out]
+    left_out = left_out + [(name_of(path, os.path.join(root, "")), reason) for path, reason in unmatched]
     story = "two parallel sides" if first.title or second.title else "two parallel folders"
     story = f"{story}, {first} (input) and {second} (target)"
     story = f"images ({first}) with masks ({second})" if kind == "masks" else story
     items = {}
     for one, other in pairs:
         # Of two splits the one kept further from training.
-        split = max(filter(None, (one.folder.split, other.folder.split)), key=SPLITS.index, default=None)
+        split = furthest((one.folder.split, other.folder.split))
         items[one.key] = Item(one.key, one.key, (one.path, other.path), split)
     notes: tuple[str, ...] = ()
     # Names that differ only in the folders of splits need no remark.
-    loosely = [pair for pair in found.loosely if name_in(pair[0], "unsplit") != name_in(pair[1], "unsplit")]
+    loosely = [pair for pair in loose if name_in(pair[0], "unsplit") != name_in(pair[1], "unsplit")]
     if loosely:
         example = printable(" = ".join(os.path.basename(entry.path) for entry in loosely[0]))
         notes = (f"{len(loosely)} pairs are matched by names that are not equal, such as {example}",)
@@ -240,23 +262,116 @@ def _which_parts(first: Side, second: Side, wanted: SourceConfig, root: Path) ->
 
 
 def looks_like_masks(paths: list[str], *, named: bool = False) -> bool:
-    """Return True if a few of the images have few colours; `named` masks may have colours that JPEG has blurred."""
-    return all(_few_colours(path, named) for path in sorted(paths)[:: max(1, len(paths) // 5)][:6])
+    """Return True if a few of the images have at most 32 colours, or almost nothing between black and white.
+
+    `named` masks may have colours that JPEG has blurred.
+    """
+    for path in sorted(paths)[:: max(1, len(paths) // 5)][:6]:
+        try:
+            image = imaging.read(path)
+        except CalcoError:
+            continue  # the other files decide
+        pixels = image.reshape(-1, image.shape[2])
+        if len(np.unique(pixels[:: max(1, len(pixels) // 200_000)], axis=0)) <= 32:
+            continue
+        if named:
+            # Steps of 32 levels whose middle is 0, so that what JPEG makes of a flat colour stays in one of them.
+            coarse = (imaging.as_dtype(pixels, np.uint8).astype(int) + 16) // 32
+            counts = np.unique(coarse, axis=0, return_counts=True)[1]
+            if np.sort(counts)[-_FLAT:].sum() > _MOST * counts.sum():
+                continue
+        grey = imaging.as_dtype(imaging.luminance(image), np.uint8).astype(int)
+        if np.mean((grey < 16) | (grey > 239)) <= 0.98 or np.ptp(image.astype(int), axis=2).mean() >= 4:
+            return False
+    return True
 
 
-def _few_colours(path: str, named: bool) -> bool:
-    """Return True for at most 32 colours, or (as JPEG leaves them) almost nothing between black and white."""
-    try:
-        image = imaging.read(path)
-    except CalcoError:
-        return True  # the other files decide
-    if len(np.unique(image.reshape(-1, image.shape[2])[:: max(1, image[..., 0].size // 200_000)], axis=0)) <= 32:
-        return True
-    if named:
-        # Steps of 32 levels whose middle is 0, so that what JPEG makes of a flat colour stays in one of them.
-        coarse = (imaging.as_dtype(image, np.uint8).astype(int) + 16) // 32
-        counts = np.unique(coarse.reshape(-1, image.shape[2]), axis=0, return_counts=True)[1]
-        if np.sort(counts)[-_FLAT:].sum() > _MOST * counts.sum():
-            return True
-    grey = imaging.as_dtype(imaging.luminance(image), np.uint8).astype(int)
-    return bool(np.mean((grey < 16) | (grey > 239)) > 0.98 and np.ptp(image.astype(int), axis=2).mean() < 4)
+Pairs: TypeAlias = list[tuple[Entry, Entry]]
+Level: TypeAlias = Literal["exact", "folded", "unsplit"]
+
+
+def name_in(entry: Entry, level: Level = "exact", *, bare: bool = False) -> str:
+    """Return what names may have in common: the path, without case, folders of splits, or words such as `_mask`."""
+    folders = entry.folder.plain if level == "unsplit" else entry.folder.names
+    name = "/".join((*folders, file_name(entry.stem)[0] if bare else entry.stem))
+    return name.casefold() if level == "folded" else name
+
+
+# From what is certain to what is less so.
+_LEVELS: Final[tuple[Level, ...]] = ("exact", "folded", "unsplit")
+
+
+def match(first: Side, second: Side) -> tuple[Pairs, Pairs, LeftOut]:
+    """Return pairs in the order of their keys, those with unequal names, and path and reason of files without one.
+
+    Of several files with one name and different endings the one whose whole name equals its partner's is taken. Names
+    that are not equal are compared without case, words such as `_mask`, and folders of splits, and taken where only one
+    partner is possible; as a last resort, without the beginning and the end that all names of a side have in common,
+    where that matches all of them.
+    """
+    left, right = _by(first.entries, name_in), _by(second.entries, name_in)
+    pairs = [min(product(left[name], right[name]), key=_difference) for name in left if name in right]
+    reasons: dict[str, str] = {}
+    for pair in pairs:
+        for found, chosen in zip((left, right), pair, strict=True):
+            reason = f"shares its name with {os.path.basename(chosen.path)}, which is taken; rename or remove one"
+            reasons |= {entry.path: printable(reason) for entry in found[name_in(chosen)] if entry is not chosen}
+    used = {entry.path for pair in pairs for entry in pair} | reasons.keys()
+    rest = _without((first.entries, second.entries), used)
+    loosely: Pairs = []
+    for level, *bare in product(_LEVELS, (False, True), (False, True)):
+        if all(rest):
+            left, right = (
+                _by(side, partial(name_in, level=level, bare=is_bare)) for side, is_bare in zip(rest, bare, strict=True)
+            )
+            alone = [(a[0], b[0]) for name, a in left.items() if len(a) == len(b := right.get(name, [])) == 1]
+            loosely += alone
+            rest = _without(rest, {entry.path for pair in alone for entry in pair})
+    if not pairs and not loosely:
+        loosely = _trimmed(first.entries, second.entries)
+        rest = _without(rest, {entry.path for pair in loosely for entry in pair})
+    left_out = list(reasons.items())
+    for side, other in zip(rest, (second, first), strict=True):
+        left_out += [(entry.path, f"no partner in {other}") for entry in side]
+    return sorted(pairs + loosely, key=lambda pair: pair[0].key), loosely, left_out
+
+
+def _difference(pair: tuple[Entry, Entry]) -> tuple[bool, bool]:
+    """Order files of one name: first those whose endings are equal too."""
+    first, second = (unicodedata.normalize("NFC", os.path.basename(entry.path)) for entry in pair)
+    return first.lower() != second.lower(), first != second
+
+
+def _by(entries: Iterable[Entry], form: Callable[[Entry], str]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(form(entry), []).append(entry)
+    return found
+
+
+def _without(sides: tuple[list[Entry], list[Entry]], used: Set[str]) -> tuple[list[Entry], list[Entry]]:
+    first, second = ([entry for entry in side if entry.path not in used] for side in sides)
+    return first, second
+
+
+def _trimmed(first: list[Entry], second: list[Entry]) -> Pairs:
+    """Return pairs by names without what all names of a side begin and end with, if that leaves equal names alone."""
+    sides = []
+    for side in (first, second):
+        stems = [entry.stem for entry in side]
+        # Up to a separator or a digit.
+        start = _beginning(stems)
+        start = re.sub(r"[^ _.\-]*\Z", "", start) if re.search(r"[ _.\-]", start) else re.sub(r"\d*\Z", "", start)
+        start = start if all(len(stem) > len(start) for stem in stems) else ""
+        end = re.sub(r"\A[^ _.\-]*", "", _beginning([stem[len(start) :][::-1] for stem in stems])[::-1])
+        names = (stem[len(start) : len(stem) - len(end)] for stem in stems)
+        sides.append({name_in(replace(e, stem=name)): e for e, name in zip(side, names, strict=True)})
+    left, right = sides
+    if len(left) == len(first) == len(right) == len(second) > 1 and left.keys() == right.keys():
+        return [(left[name], right[name]) for name in left]
+    return []
+
+
+def _beginning(texts: list[str]) -> str:
+    """Return the beginning that all texts share."""
+    return "".join(same[0] for same in takewhile(lambda each: len(set(each)) == 1, zip(*texts, strict=False)))

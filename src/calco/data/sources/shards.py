@@ -21,24 +21,12 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.addresses import is_url
-from calco.data import storage
+from calco.data import shards, storage
 from calco.data.config import SourceConfig
-from calco.data.declared import SPLIT_NAMES
 from calco.data.recipes import has_class_targets
 from calco.data.sample import Sample
-from calco.data.shards import (
-    INDEX,
-    MANIFEST,
-    SETTINGS,
-    Index,
-    Manifest,
-    Member,
-    load_index,
-    load_manifest,
-    members,
-    sample_of,
-)
-from calco.data.source import Item, Source
+from calco.data.source import Item, Source, common_channels
+from calco.data.splits import SPLIT_NAMES
 from calco.errors import CalcoError
 from calco.imaging import Image
 
@@ -71,7 +59,7 @@ class _Found:
         self.items.append(Item(key, group, (place,), split, (*flat, *marks)))
         return ""
 
-    def put_indexed(self, index: Index, place: str) -> None:
+    def put_indexed(self, index: shards.Index, place: str) -> None:
         """Add the pairs of a tar file that `calco prepare` wrote."""
         length = None if is_url(place) else storage.size(place)  # elsewhere, reading shows it
         for pair in index.pairs:
@@ -85,13 +73,13 @@ class _Found:
 
     def put_foreign(self, places: Sequence[str], config: SourceConfig) -> None:
         """Add the pairs of tar files without an index, listed by their headers; a damaged one keeps its beginning."""
-        samples: dict[tuple[str, str], dict[str, Member]] = {}
+        samples: dict[tuple[str, str], dict[str, shards.Member]] = {}
         for place in places:
             refused: dict[str, str] = {}
             with storage.opened(place) as file:
-                for member in members(file, storage.size(place), refused):
+                for member in shards.members(file, storage.size(place), refused):
                     try:
-                        sample, kind = sample_of(member.name)
+                        sample, kind = shards.sample_of(member.name)
                     except CalcoError as error:
                         refused[member.name] = str(error)
                     else:
@@ -132,7 +120,7 @@ def _images(kinds: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _roles(samples: Collection[dict[str, Member]], config: SourceConfig) -> tuple[str, ...]:
+def _roles(samples: Collection[dict[str, shards.Member]], config: SourceConfig) -> tuple[str, ...]:
     """Return the endings of the members that are input and target; none where there are single images."""
     endings = Counter(kind for kinds in samples for kind in kinds if imaging.is_image(f"x.{kind}"))
     if config.input or config.target:
@@ -161,17 +149,16 @@ _TAR: Final = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE
 _RANGE: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_TARS: Final = 1_000_000
 _AT_ONCE: Final = 8  # indexes that are fetched at a time
-_LOOKED_AT: Final = 16  # pairs that decide the channels of all, where no manifest does
 
 
-def matches(path: str, _config: SourceConfig) -> bool:
+def matches(path: str) -> bool:
     """Return True for shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
     if is_url(path) or _TAR.search(path):
         return True
     folder = Path(path)
     if not folder.is_dir():
         return False
-    if (folder / SETTINGS).is_file() or (folder / MANIFEST).is_file():
+    if (folder / shards.SETTINGS).is_file() or (folder / shards.MANIFEST).is_file():
         return _prepared_as(path) == "webdataset"
     try:
         names = [file for file in folder.iterdir() if not file.name.startswith(".")]
@@ -185,7 +172,7 @@ def matches(path: str, _config: SourceConfig) -> bool:
 
 def _prepared_as(folder: str) -> str:
     """Return the format that `calco prepare` wrote into a folder, or is writing; empty where it did not."""
-    for name in (MANIFEST, SETTINGS):
+    for name in (shards.MANIFEST, shards.SETTINGS):
         try:
             record = json.loads(storage.read(storage.joined(folder, name)))
         except (CalcoError, ValueError, RecursionError):
@@ -202,10 +189,10 @@ def open(path: str, config: SourceConfig) -> Source:
     `config.input` and `config.target` name the endings of a pair's members, such as jpg and png.
     """
     folder = path if not _TAR.search(path) else storage.parent(path)
-    manifest = load_manifest(folder)
+    manifest = shards.load_manifest(folder)
     if manifest is not None and manifest.format != "webdataset":
         raise CalcoError(f"{path} was prepared as {manifest.format} and holds no shards; leave --source shards out")
-    if manifest is None and storage.exists(storage.joined(folder, SETTINGS)):
+    if manifest is None and storage.exists(storage.joined(folder, shards.SETTINGS)):
         raise CalcoError(f"{path} is not finished; go on with it by the calco prepare that began it")
     if manifest is not None and (config.input or config.target or config.direction == "BtoA"):
         raise CalcoError(f"{path} was prepared with input and target; leave --input, --target and --direction out")
@@ -214,9 +201,9 @@ def open(path: str, config: SourceConfig) -> Source:
     ours = {part.part for part in manifest.parts} if manifest else set()
     indexed = {place: stem for place in places if (stem := PurePosixPath(place).stem) in ours}
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # elsewhere, each takes a while to come
-        for place, index in zip(indexed, pool.map(partial(load_index, folder), indexed.values()), strict=True):
+        for place, index in zip(indexed, pool.map(partial(shards.load_index, folder), indexed.values()), strict=True):
             if index is None:
-                lost = f"{INDEX}/{indexed[place]}.json"
+                lost = f"{shards.INDEX}/{indexed[place]}.json"
                 raise CalcoError(f"{place} has lost its index, {lost} beside it; copy the folder as a whole")
             found.put_indexed(index, place)
     found.put_foreign([place for place in places if place not in indexed], config)
@@ -232,26 +219,38 @@ def open(path: str, config: SourceConfig) -> Source:
         if first.key == second.key:
             both = " and ".join((first.paths[0], second.paths[0]))
             raise CalcoError(f"the pair {first.key} stands twice, in {both}; name shards of one build")
+    made = manifest.recipe if manifest and not found.foreign else None
+    shown = f"shards, {len(places)} tar files" if len(places) > 1 else "shards, a tar file"
+    if found.roles:
+        shown += f", {found.roles[0]} (input) and {found.roles[1]} (target)"
+    else:
+        shown += f", made by the recipe {made.recipe}" if made else " of single images"
     source = Source(
         "shards", path, tuple(items), load_pair, tuple(found.left_out.items()), config.direction,
-        background=config.background, recipe=manifest.recipe if manifest and not found.foreign else None,
-        digester=digest_of, story=_story(manifest, len(places), found), notes=notes,
+        background=config.background, recipe=made,
+        digester=digest_of, story=shown, notes=notes,
     )  # fmt: skip
-    return replace(source, channels=manifest.channels if manifest and source.recipe else _channels(source))
+    if manifest and source.recipe:
+        return replace(source, channels=manifest.channels)
+    return replace(source, channels=common_channels(source, lambda item: _Bytes(source, item).images()))
 
 
-def _tars(images: str, folder: str, manifest: Manifest | None) -> list[str]:
+def _tars(images: str, folder: str, manifest: shards.Manifest | None) -> list[str]:
     """Return the tar files that are meant, in their order."""
     if _TAR.search(images):
         return list(_expanded(images))
     if manifest is not None:
         names = [f"{part.part}.tar" for part in manifest.parts]
         if strange := [name for name in names if "/" in name or "\\" in name]:
-            raise CalcoError(f"{folder}/{MANIFEST} names {strange[0]!r}, which is no file in this folder; prepare anew")
+            raise CalcoError(
+                f"{folder}/{shards.MANIFEST} names {strange[0]!r}, which is no file in this folder; prepare anew"
+            )
         return [storage.joined(folder, name) for name in names]
     found = storage.listed(images, ".tar")
     if not found:
-        raise CalcoError(f"{images} holds neither {MANIFEST} nor a file that ends in .tar; name a folder of shards")
+        raise CalcoError(
+            f"{images} holds neither {shards.MANIFEST} nor a file that ends in .tar; name a folder of shards"
+        )
     return found
 
 
@@ -268,30 +267,6 @@ def _expanded(pattern: str) -> Iterator[str]:
         )
     for number in range(first, last + 1):
         yield from _expanded(f"{pattern[: found.start()]}{number:0{len(found[1])}}{pattern[found.end() :]}")
-
-
-def _channels(source: Source) -> tuple[int, int]:
-    """Return the channels of input and target, by some pairs: others may mix grey and colour in tar files."""
-    seen: tuple[set[int], set[int]] = (set(), set())
-    for item in source.items[:: max(1, len(source.items) // _LOOKED_AT)]:
-        try:
-            data = _Bytes(source, item)
-            for channels, part in zip(seen, ("input", "target"), strict=True):
-                if part in data.spans:
-                    channels.add(data.image(part).shape[2])
-        except CalcoError:
-            continue  # reported when it is read
-    first, second = (max(channels, default=3) for channels in seen)
-    return first, second
-
-
-def _story(manifest: Manifest | None, num_tars: int, found: _Found) -> str:
-    where = f"{num_tars} tar files" if num_tars > 1 else "a tar file"
-    if found.roles:
-        return f"shards, {where}, {found.roles[0]} (input) and {found.roles[1]} (target)"
-    if manifest is None or found.foreign:
-        return f"shards, {where} of single images"
-    return f"shards, {where}, made by the recipe {manifest.recipe.recipe}"
 
 
 class _Bytes:
@@ -321,6 +296,10 @@ class _Bytes:
         """Return one of its images, with all its channels where Calco wrote it."""
         background = "channel" if self.source.recipe is not None else self.source.background
         return imaging.decode(self[part], f"{self.item.paths[0]}: {self.item.key}.{part}", background=background)
+
+    def images(self) -> Iterator[Image]:
+        """Yield its input and its target, if it has one, with all their channels."""
+        return (self.image(part) for part in ("input", "target") if part in self.spans)
 
     def side(self, part: str) -> Image:
         """Return its input or target, with the channels that all have."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from calco import imaging
 from calco.console import bar
 from calco.data.config import SourceConfig
-from calco.data.declared import settled
 from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources.folders import nothing_in
 from calco.data.sources.names import entries_of, keys_of
+from calco.data.splits import settled
 from calco.errors import CalcoError, printable
 from calco.files import digest, list_files
 from calco.imaging import Image
@@ -40,7 +40,7 @@ _MOST_GAP: Final = 5.0  # seconds
 _SHOWN: Final = 5  # remarks on single videos
 
 
-def matches(path: str, _config: SourceConfig | None = None) -> bool:
+def matches(path: str) -> bool:
     """Return True for a video by its ending, or a folder that holds videos and no image."""
     if os.path.isfile(path):
         return is_video(path)
@@ -50,11 +50,12 @@ def matches(path: str, _config: SourceConfig | None = None) -> bool:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if imaging.is_image(entry.name):
-                    return False
-                found = found or is_video(entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
+                elif imaging.is_image(entry.name):
+                    return False
+                else:
+                    found = found or is_video(entry.name)
     return found
 
 

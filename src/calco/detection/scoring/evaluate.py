@@ -1,6 +1,7 @@
 """`calco detect evaluate`: a detector's scores and its report, on images it was not trained on."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -8,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from calco import journal
 from calco.addresses import redact_address
 from calco.checking.duplicates import find_certain_duplicates
-from calco.checking.survey import Wanted, facts_of
+from calco.checking.survey import facts_of
 from calco.console import bar
 from calco.data.config import SourceConfig
 from calco.data.curation import limited
 from calco.data.sample import fraction
 from calco.data.source import Item, Source
 from calco.data.sources import open_source, remembered
-from calco.data.splits import try_split
+from calco.data.splits import split_items
 from calco.detection.annotated import open_annotated
 from calco.detection.contract import DetectorProtocol
 from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES
@@ -151,7 +152,9 @@ def _chosen(config: DetectEvaluateConfig, info: "DetectorInfo") -> _Chosen:
     source = open_annotated(root, reading)
     part = ("unseen" if config.images else "test") if config.part == "auto" else config.part
     # Where the images are too few to be split, all are the test split.
-    parts = try_split(source.items, info.split) or {"train": [], "val": [], "test": list(source.items)}
+    parts = {"train": [], "val": [], "test": list(source.items)}
+    with suppress(CalcoError):
+        parts = split_items(source.items, info.split)
     if part == "train":
         return _of_part(source, part, parts, Seen())
     same = Path(root).exists() and Path(home).exists() and Path(root).samefile(home)
@@ -228,12 +231,11 @@ def _copies(source: Source, items: Sequence[Item], info: "DetectorInfo") -> set[
         return set()
     try:
         trained = open_source(home, info.source)
+        training = split_items(trained.items, info.split)["train"]
     except CalcoError:
         return set()  # it is not what it was
-    training = (try_split(trained.items, info.split) or {"train": []})["train"]
-    wanted = Wanted()
     facts = [
-        replace(facts_of(each, wanted, item), key=f"{side}{item.key}")
+        replace(facts_of(each, item), key=f"{side}{item.key}")
         for side, each, chosen in (("t", trained, training), ("s", source, items))
         for item in sorted(chosen, key=lambda item: fraction("seen", item.key))[:MOST_COMPARED]
     ]
