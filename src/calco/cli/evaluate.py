@@ -10,6 +10,8 @@ def evaluate(args: list[str]) -> None:
     config = parse(EvaluateConfig, args, "evaluate", evaluate.__doc__)
     from calco.console import Table, bars, say, show
     from calco.evaluation.evaluate import evaluate as run
+    from calco.evaluation.face_search import FACE_METRICS
+    from calco.evaluation.readback import LABEL_METRICS
     from calco.evaluation.scores import terminal_table
 
     with bars() as progress:
@@ -23,6 +25,14 @@ def evaluate(args: list[str]) -> None:
         for name, cells in card.class_rows():
             table.add_row(name, *cells)
         show(table)
+    if note := card.colour_note():
+        say(note)
+    if card.labels is not None:
+        show(terminal_table(card.labels.systems, LABEL_METRICS, title="label read-back", best=False))
+        show(" ".join([card.labels.sentence(), *card.labels.notes]))
+    if card.faces is not None:
+        show(terminal_table(card.faces.systems, FACE_METRICS, title="search for the person"))
+        show(" ".join([card.faces.sentence(), *card.faces.notes]))
     for reason in card.left_out_metrics.values():
         say(f"left out: {reason}")
     if card.video is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from calco.data.config import Kind
+from calco.errors import UsageError
 from calco.records import check_numbers
 from calco.work import Engine, Name
 
@@ -51,6 +52,20 @@ class EvaluateConfig:
     inception: Annotated[str | Path | None, arg(metavar="FILE")] = None
     """Weight file for FID, KID and the Inception score, or `download`."""
 
+    judge: Annotated[str | Path | None, arg(metavar="JUDGE")] = None
+    """Judge of the generated photographs: a translator from photographs to label maps (run, model folder or exported
+    file), an ONNX network from a face to a vector, faces (comes with calco[perceptual]), or dlib where it is
+    installed."""
+
+    judge_palette: str | None = None
+    """Palette of the label maps for a judge that records none: a name or a file, as --palette of calco train."""
+
+    judge_values: Literal["signed", "unit", "bytes"] = "signed"
+    """Values that an ONNX judge takes: signed (-1 to 1), unit (0 to 1) or bytes (0 to 255)."""
+
+    gallery: Literal["scored", "all"] = "scored"
+    """Photographs among which a face is searched for: those that are scored, or the whole set."""
+
     seed: int = 0
     """Seed of the holes that the recipe erase makes, and of the bootstrap."""
 
@@ -73,6 +88,10 @@ class EvaluateConfig:
         """Check the numbers and the engine."""
         check_numbers(self)
         self.workers()
+        for name, default in (("judge_palette", None), ("judge_values", "signed"), ("gallery", "scored")):
+            if self.judge is None and getattr(self, name) != default:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} goes with --judge, and none is named; name one, or leave {option} out")
 
     def workers(self) -> Engine:
         """Return where the images are scored."""

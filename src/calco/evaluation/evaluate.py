@@ -14,6 +14,7 @@ import numpy as np
 from calco import journal
 from calco.addresses import redact_address
 from calco.checking.check import report_masks
+from calco.data.augmentation import whole_side
 from calco.data.config import SourceConfig
 from calco.data.curation import limited
 from calco.data.dataset import PairDataset
@@ -25,6 +26,7 @@ from calco.data.splits import split_items
 from calco.errors import CalcoError, UsageError
 from calco.evaluation import scoring
 from calco.evaluation.config import CompareConfig, EvaluateConfig
+from calco.evaluation.judges import open_judge
 from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
@@ -76,6 +78,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
     by_key = {item.key: item for item in items}
     # Without the digests of the training images, any image may be one of them.
     trained_on = set(info.provenance["trained_on"]) if "trained_on" in info.provenance else None
+    judge = None if config.judge is None else open_judge(config, info.recipe.recipe, dataset, found)
     with writing_folder(folder, "calco evaluate") as outputs:
         outputs.check(folder / name for name in (SCORES, "report.html"))
         spread = None
@@ -94,6 +97,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
             setting=_setting(info, seed),
             mean_target=None if translator.mean_target is None else (translator.mean_target / 255).astype(np.float32),
             inception=config.inception,
+            judge=judge,
             seed=seed,
             progress=lambda done, _key: report("scoring", done, len(items)),
             out=folder,
@@ -232,7 +236,7 @@ def _setting(info: ModelInfo, seed: int) -> dict[str, str]:
     record = to_record(info.recipe)
     for step in steps_of(info.recipe.recipe):
         setting |= {f"{step}.{name}": str(value) for name, value in record.get(step, {}).items()}
-    size = f"{info.jitter.resize or 'native'} pixels, {info.jitter.fit}"
+    size = f"{whole_side(info.jitter) or 'native'} pixels, {info.jitter.fit}"
     return setting | {"size": size, "seed": str(seed)}
 
 

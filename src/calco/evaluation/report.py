@@ -8,7 +8,10 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA
+from calco.evaluation.face_search import FACE_METRICS, GENERATED, INPUT, FaceScores
 from calco.evaluation.metrics import METRICS
+from calco.evaluation.readback import GENERATED as READ
+from calco.evaluation.readback import LABEL_METRICS, REAL, LabelScores
 from calco.evaluation.scorecard import SYSTEM_NAMES, Case, Scorecard
 from calco.evaluation.scores import RESAMPLES, Metric, Score, score_table
 from calco.evaluation.steadiness import MEASURES, TRUTH, FrameScores, VideoScores
@@ -25,6 +28,7 @@ _SYSTEMS = {
     TELEA: "OpenCV's inpainting of the erased region after Telea (2004), without any training.",
     NAVIER_STOKES: "The same by fluid dynamics, after Bertalmio et al. (2001).",
 }
+_MOST_RANKS: Final = 30  # that the curve of the search shows
 _MOST_VIDEOS: Final = 6  # whose curves are shown
 
 
@@ -43,12 +47,13 @@ def write_report(
         The path of the file.
     """
     facts = [f"recipe: {card.recipe}"] if card.recipe else []
+    at = f" at {card.size}" if card.size else ""
     return write_page(
         out,
         "evaluation",
         title=f"{card.name} · Calco report",
         card=card,
-        facts=[*facts, f"scored on {count(card.num_counted)}", _seen_fact(card)],
+        facts=[*facts, f"scored on {count(card.num_counted)}{at}", _seen_fact(card)],
         verdict=card.verdict().replace(". It ", ".\nIt ").replace(". Scores ", ".\nScores ").split("\n"),
         tiles=_tiles(card),
         typical=_typical(card),
@@ -62,6 +67,8 @@ def write_report(
         )
         if card.classes
         else None,
+        labels=_labels(card.labels) if card.labels else None,
+        faces=_faces(card.faces) if card.faces else None,
         video=_video(card.video) if card.video else None,
         curves=learning_curves(log, {name: metric.label for name, metric in METRICS.items()}),
         galleries=_galleries(card),
@@ -109,9 +116,8 @@ def _typical(card: Scorecard) -> list[tuple[str, Any, str]]:
 
 def _notes(card: Scorecard) -> list[str]:
     notes = [f"Left out: {reason}." for reason in card.left_out_metrics.values()]
-    if "colourfulness" in card.metrics:
-        shown = METRICS["colourfulness"].text(card.target_colourfulness)
-        notes.append(f"The targets' own colourfulness is {shown}.")
+    if note := card.colour_note():
+        notes.append(note)
     return notes + [f"Not scored: {key} ({reason})." for key, reason in list(card.left_out_images.items())[:20]]
 
 
@@ -122,20 +128,78 @@ def _galleries(card: Scorecard) -> list[tuple[str, str, list[tuple[Case, str, Ta
     metrics = {key: metric for key, metric in card.metrics.items() if key in card.cases[0].scores[MODEL]}
     shown = list(dict.fromkeys((card.rank_by, "psnr" if card.rank_by != "psnr" else "ssim")))
     by = f"by {METRICS[card.rank_by].label}"
+    judged = _judged(card)
     groups = (
         ("chosen", "Random choice", "the same images for every model"),
         ("best", "Best", by),
         ("worst", "Worst", by),
     )
     return [
-        (title, note, [_card(case, metrics, shown) for case in card.cases if case.role == role])
+        (
+            title,
+            note,
+            [_card(case, metrics, shown, judged.get(case.key, "")) for case in card.cases if case.role == role],
+        )
         for role, title, note in groups
     ]
 
 
-def _card(case: Case, metrics: Mapping[str, Metric], shown: Sequence[str]) -> tuple[Case, str, Table]:
+def _judged(card: Scorecard) -> dict[str, str]:
+    """Return by key what the judge says of an image."""
+    said = {}
+    if card.labels is not None:
+        for row in card.labels.images:
+            parts = [
+                f"{metric.label} {metric.text(row.generated[key])} ({metric.text(row.real[key])})"
+                for key, metric in LABEL_METRICS.items()
+            ]
+            said[row.key] = f"read back: {', '.join(parts)}"
+    if card.faces is not None:
+        for rank in card.faces.images:
+            ours, theirs = rank.ranks[GENERATED], rank.ranks[INPUT]
+            said[rank.key] = f"rank {ours} of {card.faces.num_persons}; input itself {theirs}"
+    return said
+
+
+def _labels(labels: LabelScores) -> dict[str, Any]:
+    """Return the tables, notes and definitions of the label read-back."""
+    columns = [
+        Column(f"{title}, {system}", better="higher") for system in (READ, REAL) for title in ("pixels found", "IoU")
+    ]
+    text = LABEL_METRICS["class_iou"].text
+    rows = [
+        Row(name, [text(labels.classes[system][name][key]) for system in (READ, REAL) for key in ("accuracy", "iou")])
+        for name in labels.classes[READ]
+    ]
+    return {
+        "judge": labels.judge,
+        "table": score_table(labels.systems, LABEL_METRICS, "Label read-back", [READ], mark=False),
+        "classes": Table("Classes of the label read-back", columns, rows, "Class"),
+        "notes": [labels.sentence(), *labels.notes],
+        "meanings": {metric.label: metric.meaning for metric in LABEL_METRICS.values()},
+    }
+
+
+def _faces(faces: FaceScores) -> dict[str, Any]:
+    """Return the table, chart, notes and definitions of the search for the person."""
+    curves = {
+        name: [(float(rank), share) for rank, share in enumerate(shares[:_MOST_RANKS], 1)]
+        for name, shares in faces.curves.items()
+    }
+    values = {name: f"{shares[0]:.2f} at rank 1" for name, shares in faces.curves.items()}
+    return {
+        "judge": faces.judge,
+        "table": score_table(faces.systems, FACE_METRICS, "Search for the person", [GENERATED], mark=False),
+        "charts": [lines("Cumulative match", curves, "rank", "share of persons found", values=values)],
+        "notes": [faces.sentence(), *faces.notes],
+        "meanings": {metric.label: metric.meaning for metric in FACE_METRICS.values()},
+    }
+
+
+def _card(case: Case, metrics: Mapping[str, Metric], shown: Sequence[str], judged: str) -> tuple[Case, str, Table]:
     ours = case.scores[MODEL]
     text = " · ".join(f"{METRICS[key].label} {METRICS[key].text(ours[key])}" for key in shown if key in ours)
+    text += f" · {judged}" if judged else ""
     systems = {name: {key: Score(row[key]) for key in metrics if key in row} for name, row in case.scores.items()}
     own = {key: metric for key, metric in metrics.items() if key in ours}
     return case, text, score_table(systems, own, f"Scores of {case.key}", [MODEL])

@@ -13,7 +13,9 @@ from calco import imaging
 from calco.console import Table
 from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
+from calco.evaluation.face_search import FaceScores
 from calco.evaluation.metrics import METRICS
+from calco.evaluation.readback import LabelScores
 from calco.evaluation.scores import Metric, Score, plain, terminal_table
 from calco.evaluation.steadiness import VideoScores
 from calco.files import make_folder, read_json, write_json
@@ -25,6 +27,7 @@ FORMAT = 2
 SCORES = "scores.json"
 IMAGES = "images"
 _SIDES = ("input", "target", "output")
+_OPTIONAL = ("video", "labels", "faces")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +92,9 @@ class Scorecard:
     training_known: bool = True  # whether the model names its training images; otherwise any image may be one of them
     # How the inputs were made, name and value: recipe, size, seed. Scores of two settings do not compare
     setting: Mapping[str, str] = field(default_factory=dict)
+    size: str = ""  # at which the images were scored, such as "128x128 pixels"; empty if unknown
+    labels: LabelScores | None = None  # if a judge read label maps in the outputs
+    faces: FaceScores | None = None  # if a judge searched photographs with the outputs
 
     @property
     def num_images(self) -> int:
@@ -119,6 +125,25 @@ class Scorecard:
     def metrics(self) -> dict[str, Metric]:
         """Metrics that have a value, in the order in which they are shown."""
         return {key: METRICS[key] for key in METRICS if any(key in scores for scores in self.systems.values())}
+
+    @property
+    def colourfulness_ratio(self) -> float:
+        """Mean colourfulness of the outputs as a share of the targets'; NaN where these have none, or are maps."""
+        ours = self.systems[MODEL].get("colourfulness")
+        if ours is None or "iou" in self.metrics or not self.target_colourfulness >= 1:
+            return math.nan
+        return ours.mean / self.target_colourfulness
+
+    def colour_note(self) -> str:
+        """Describe the colourfulness of the outputs beside the targets'; nothing where there is none."""
+        ratio, text = self.colourfulness_ratio, METRICS["colourfulness"].text
+        if math.isnan(ratio):
+            return ""
+        ours = self.systems[MODEL]["colourfulness"].mean
+        return (
+            f"Colourfulness: {text(ours)} of the outputs, {text(self.target_colourfulness)} of the targets, a ratio of "
+            f"{ratio:.2f}."
+        )
 
     @property
     def baselines(self) -> list[str]:
@@ -173,7 +198,8 @@ class Scorecard:
     def table(self) -> Table:
         """Return a table for the terminal: metrics in rows, systems in columns, the best of each in bold."""
         seen = f" ({self.num_seen} of training left out)" if self.num_seen and not self.only_seen else ""
-        title = f"{self.name}: {count(self.num_counted)}{seen}"
+        at = f" at {self.size}" if self.size else ""
+        title = f"{self.name}: {count(self.num_counted)}{at}{seen}"
         return terminal_table(
             self.systems, self.metrics, title=title, caption="mean and 95% interval; the best in bold"
         )
@@ -182,10 +208,12 @@ class Scorecard:
         """Return plain JSON values; NaN become null. The images of the cases are not included: see `save`."""
         record: dict[str, Any] = plain(to_record(dataclasses.replace(self, cases=())))
         del record["cases"]
-        if self.video is None:
-            del record["video"]
+        for name in _OPTIONAL:
+            if record[name] is None:
+                del record[name]
         return record | {
             "format": FORMAT,
+            "colourfulness_ratio": plain(self.colourfulness_ratio),
             "num_images": self.num_images,
             "num_seen": self.num_seen,
             "num_counted": self.num_counted,
@@ -203,7 +231,7 @@ class Scorecard:
             )
         kinds = {name: kind for name, kind in get_type_hints(cls).items() if name != "cases"}
         try:
-            record = _with_nan({"video": None, **content})
+            record = _with_nan({**dict.fromkeys(_OPTIONAL), "size": "", **content})
             return cls(**{name: msgspec.convert(record[name], kind) for name, kind in kinds.items()})
         except (KeyError, msgspec.ValidationError) as error:
             raise CalcoError(f"the scores lack or misstate {error}; evaluate again") from error
@@ -252,7 +280,7 @@ def _with_nan(value: Any, name: str = "") -> Any:
         return {key: _with_nan(entry, key) for key, entry in value.items()}
     if isinstance(value, list):
         return [_with_nan(entry) for entry in value]
-    return math.nan if value is None and name not in ("low", "high", "video") else value
+    return math.nan if value is None and name not in ("low", "high", *_OPTIONAL) else value
 
 
 SYSTEM_NAMES = {

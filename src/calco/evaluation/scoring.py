@@ -1,11 +1,12 @@
 """Scores a translator on pairs, beside the baselines."""
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +17,32 @@ from calco.data.sample import Pair, fraction
 from calco.errors import CalcoError
 from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL, baselines_for, can_be_copied
+from calco.evaluation.face_search import FaceScores
 from calco.evaluation.inception import ABSENT as FID_ABSENT
 from calco.evaluation.inception import SetScores, open_inception
 from calco.evaluation.metrics import METRICS, Counts
 from calco.evaluation.perceptual import Perceptual
+from calco.evaluation.readback import LabelScores
 from calco.evaluation.scorecard import Case, Gain, ImageScores, Scorecard
 from calco.evaluation.scores import Bootstrap, Floats, Score, interval
 from calco.imaging import Image
 
 NUM_CHOSEN = 24
 NUM_EXTREME = 6
+_log = logging.getLogger(__name__)
 _OF_IMAGES = {"l1": metrics.l1, "psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim}
+
+
+class Judge(Protocol):
+    """A network beside the translator that says what it recognises in the outputs; can be sent to another process."""
+
+    def examined(self, pair: Pair, output: Image) -> Any:
+        """Return what the judge recognises in one output and in its target."""
+
+    def summary(
+        self, found: Sequence[Any], keys: Sequence[str], groups: Sequence[str], counted: Sequence[int], seed: int
+    ) -> LabelScores | FaceScores:
+        """Return the scores over the images that count."""
 
 
 class Showcase:
@@ -83,6 +99,7 @@ def evaluate(
     mean_target: npt.NDArray[np.float32] | None = None,
     inception: str | Path | None = None,
     perceptual: bool = True,
+    judge: Judge | None = None,
     rank_by: str | None = None,
     seed: int = 0,
     progress: Callable[[int, str], None] | None = None,
@@ -103,6 +120,7 @@ def evaluate(
         mean_target: Mean over the training targets, HWC float32 in [0, 1], any size; None leaves this baseline out.
         inception: Weight file for FID, KID and the Inception score, "download", or None to leave them out.
         perceptual: Whether to compute ST-LPIPS if its weights are installed.
+        judge: Says what it recognises in the outputs, as `calco evaluate --judge`; None leaves this out.
         rank_by: Metric that finds the best and worst cases; None takes IoU with a palette, else ST-LPIPS or SSIM.
         seed: Seed of the bootstrap.
         progress: Called after each image with the number done so far and the key of the image.
@@ -127,7 +145,8 @@ def evaluate(
         left_out["fid"] = f"FID, KID and IS: {FID_ABSENT}"
     classes = named_palette(palette) if palette else None
     results = _Results(palette=classes, sets=sets)
-    examine = Examiner(palette=classes, mean_target=mean_target, perceptual=perceptual, everything=sets is not None)
+    examine = Examiner(palette=classes, mean_target=mean_target, perceptual=perceptual, everything=sets is not None,
+                       judge=judge)  # fmt: skip
     if rank_by is None:
         rank_by = "iou" if palette else "st_lpips" if perceptual else "ssim"
     if rank_by not in METRICS or METRICS[rank_by].better is None or rank_by in ("fid", "kid", "inception_score"):
@@ -149,9 +168,22 @@ def evaluate(
         results.summary(seed, left_out), name=name, recipe=recipe, rank_by=rank_by, cases=shown.cases(),
         training_known=seen is not None, setting=setting or {},
     )  # fmt: skip
+    if judge is not None:
+        card = _judged(card, judge, results, seed)
     if out is not None:
         card.save(out)
     return card
+
+
+def _judged(card: Scorecard, judge: Judge, results: "_Results", seed: int) -> Scorecard:
+    """Return the card with the scores of the judge, or with the reason why there are none."""
+    keys, groups = [row.key for row in card.images], [row.group for row in card.images]
+    try:
+        scores = judge.summary(results.judged, keys, groups, results.counted, seed)
+    except CalcoError as error:
+        _log.warning(str(error))
+        return replace(card, left_out_metrics={**card.left_out_metrics, "judge": f"the judge's scores: {error}"})
+    return replace(card, labels=scores) if isinstance(scores, LabelScores) else replace(card, faces=scores)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +195,7 @@ class Examined:
     scores: dict[str, dict[str, float]]  # system, metric, value
     confusions: Mapping[str, Counts]  # confusions of each system, if there is a palette
     target_colour: float  # colourfulness of the target
+    judged: Any = None  # what the judge recognised
 
 
 Found: TypeAlias = tuple[str, Examined | str]
@@ -179,6 +212,7 @@ class Examiner:
     everything: bool  # whether the outputs of the baselines are wanted too
     # Whether the pairs have an erased region, and whether their inputs can be copied
     kind: tuple[bool, bool] | None = None
+    judge: Judge | None = None
     _distance: Perceptual | None = None
 
     def settle(self, pair: Pair) -> tuple[bool, bool]:
@@ -218,6 +252,7 @@ class Examiner:
         return Examined(
             pair=pair, outputs=outputs if self.everything else {MODEL: output}, scores=scores, confusions=confusions,
             target_colour=metrics.colourfulness(pair.target),
+            judged=None if self.judge is None else self.judge.examined(pair, output),
         )  # fmt: skip
 
 
@@ -234,6 +269,8 @@ class _Results:
         self.rows: list[ImageScores] = []
         self.confusions: dict[str, list[Counts]] = {}
         self.target_colours: list[float] = []
+        self.judged: list[Any] = []
+        self.sizes: list[tuple[int, int]] = []
         self.failed: dict[str, str] = {}
 
     def add(self, examined: Examined, *, seen: bool, digest: str) -> ImageScores:
@@ -243,15 +280,28 @@ class _Results:
         if self.sets is not None:
             self.sets.add(dict(examined.outputs), examined.pair.target)
         self.target_colours.append(examined.target_colour)
+        self.judged.append(examined.judged)
         pair = examined.pair
+        self.sizes.append((pair.target.shape[1], pair.target.shape[0]))
         row = ImageScores(key=pair.key, group=pair.group, seen=seen, scores=examined.scores, digest=digest)
         self.rows.append(row)
         return row
 
+    @property
+    def counted(self) -> list[int]:
+        """Places of the images that count: those that the model was not trained on, or all."""
+        unseen = [index for index, row in enumerate(self.rows) if not row.seen]
+        return unseen or list(range(len(self.rows)))
+
+    @property
+    def size(self) -> str:
+        """Width and height of the images, or of the smallest and the largest."""
+        ends = [min(self.sizes, key=math.prod), max(self.sizes, key=math.prod)]
+        return " to ".join(dict.fromkeys(f"{width}x{height}" for width, height in ends)) + " pixels"
+
     def summary(self, seed: int, left_out: Mapping[str, str]) -> Scorecard:
         """Return means, intervals and gains over the images that count."""
-        unseen = [index for index, row in enumerate(self.rows) if not row.seen]
-        counted = unseen or list(range(len(self.rows)))
+        counted = self.counted
         bootstrap = Bootstrap([self.rows[index].group for index in counted], seed)
         means, resampled = self._means(counted, bootstrap)
         gaps = dict(left_out)
@@ -274,6 +324,7 @@ class _Results:
             name=MODEL, recipe="", systems=systems, gains=_gains(means, resampled), images=tuple(self.rows),
             classes=self._classes(counted), left_out_metrics=gaps, left_out_images=self.failed,
             target_colourfulness=float(np.mean([self.target_colours[index] for index in counted])), seed=seed,
+            size=self.size,
         )  # fmt: skip
 
     def _means(

@@ -1,0 +1,112 @@
+"""Judges of generated photographs, opened from what `calco evaluate --judge` names."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from calco.data.dataset import PairDataset
+from calco.data.mask_encoding import MaskSurvey, count_values, stored_values
+from calco.data.palettes import named_palette
+from calco.data.recipes import steps_of
+from calco.data.source import Source
+from calco.errors import CalcoError, UsageError
+from calco.evaluation.config import EvaluateConfig
+from calco.evaluation.embedding import AlexNetFaces, DlibFaces, Embedding, OnnxFaces
+from calco.evaluation.face_search import FaceJudge
+from calco.evaluation.readback import LabelColours, LabelJudge
+from calco.evaluation.scoring import Judge
+from calco.imaging import Image
+from calco.inference.graph_files import described, explained
+from calco.inference.loading import load
+
+FACES: Final[dict[str, type[AlexNetFaces | DlibFaces]]] = {"faces": AlexNetFaces, "dlib": DlibFaces}
+"""Judges of faces by name."""
+_SURVEYED: Final = 200  # label maps whose values are counted
+
+
+def open_judge(config: EvaluateConfig, recipe: str, dataset: PairDataset, found: Source) -> Judge:
+    """Open the judge that a configuration names.
+
+    Args:
+        config: What is evaluated, with a judge.
+        recipe: Recipe of the pairs.
+        dataset: Pairs that are scored.
+        found: Their source, with the images that are not scored.
+
+    Raises:
+        CalcoError: If it is no judge, or does not fit the pairs.
+    """
+    given = str(config.judge)
+    path = Path(given)
+    if given in FACES or (path.suffix == ".onnx" and path.is_file() and not _is_translator(path)):
+        if config.judge_palette is not None:
+            raise UsageError(
+                f"--judge-palette names the classes of label maps, and {given} is a judge of faces; leave it out"
+            )
+        return _faces(config, dataset, found)
+    for name, default in (("gallery", "scored"), ("judge_values", "signed")):
+        if getattr(config, name) != default:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} goes with a judge of faces, and {given} is a translator; leave {option} out")
+    return _labels(config, recipe, dataset, found)
+
+
+def _is_translator(path: Path) -> bool:
+    """Return whether an ONNX file was written by `calco export`."""
+    with explained(path):
+        return described(path) is not None
+
+
+def _faces(config: EvaluateConfig, dataset: PairDataset, found: Source) -> FaceJudge:
+    given = str(config.judge)
+    if given in FACES:
+        if config.judge_values != "signed":
+            raise UsageError(f"--judge-values goes with an ONNX judge, and {given} is none; leave it out")
+        embedding: Embedding = FACES[given]()
+    else:
+        embedding = OnnxFaces(name=Path(given).name, path=Path(given), values=config.judge_values)
+    judge = FaceJudge(embedding=embedding, whole_set=config.gallery == "all")
+    judge.face(dataset.pair(0, 0))  # a judge that takes no image fails here, before all others are scored
+    if judge.whole_set:
+        scored = {item.key for item in dataset.items}
+        rest = [item for item in found.items if item.key not in scored]
+        more = PairDataset(found, rest, dataset.recipe, dataset.jitter, dataset.seed, train=False, cache_bytes=0)
+        pairs = (more.pair(place, 0) for place in range(len(rest)))
+        faces = {pair.key: judge.face(pair) for pair in pairs}  # a damaged image is replaced by its neighbour
+        judge.others = tuple(faces.values())
+    return judge
+
+
+def _labels(config: EvaluateConfig, recipe: str, dataset: PairDataset, found: Source) -> LabelJudge:
+    given = str(config.judge)
+    try:
+        translator = load(given)
+    except CalcoError as error:
+        raise type(error)(f"the judge: {error}") from error
+    info = translator.info
+    if info.in_channels > 4 or info.out_channels > 4:
+        raise CalcoError(
+            f"the judge {given} translates {info.in_channels} to {info.out_channels} channels; a judge of label maps "
+            "takes photographs and paints classes in colours: name one that was trained on photographs and label maps"
+        )
+    palette = info.palette or (named_palette(config.judge_palette) if config.judge_palette else None)
+    survey = MaskSurvey()
+    places = islice(range(len(dataset)), _SURVEYED)
+    for place in places:
+        item = dataset.items[place]
+        # As they are stored where the recipe takes them so: resizing blends colours.
+        as_stored = steps_of(recipe) == ["aligned"] and item.key not in dataset.damaged
+        try:
+            label_map: Image = found.load(item).image if as_stored else dataset.pair(place, 0).input
+        except CalcoError:
+            continue  # noted when it is scored
+        survey.add(item.key, count_values(stored_values(label_map)))
+    trained_on = info.provenance.get("trained_on")
+    by_key = {item.key: item for item in dataset.items}
+    seen = None if trained_on is None else set(trained_on)
+    return LabelJudge(
+        path=given,
+        colours=LabelColours.of(survey, palette, given),
+        trained_on=None if seen is None else lambda key: not seen.isdisjoint(found.digests(by_key[key])),
+        translator=translator,
+    )
