@@ -117,7 +117,7 @@ def person_ranks(
         true: Number of the true person of each query, Q; all of them occur in `persons`.
     """
     numbers, places = np.unique(persons, return_inverse=True)
-    ranks = np.empty(len(queries), np.int64)
+    ranks: npt.NDArray[np.int64] = np.empty(len(queries), np.int64)
     for place, query in enumerate(queries):
         best = np.full(len(numbers), -np.inf)
         np.maximum.at(best, places, np.round(gallery @ query, 9))  # rounding: equal vectors tie
@@ -128,7 +128,7 @@ def person_ranks(
 def match_curve(ranks: npt.NDArray[np.int64], num_persons: int, weights: Floats) -> Floats:
     """Return the share of queries, weighted, whose rank is at most 1, 2, ..., `num_persons`."""
     share = np.bincount(ranks - 1, weights, num_persons).cumsum() / weights.sum()
-    return np.minimum(share, 1.0)
+    return np.asarray(np.minimum(share, 1.0), np.float64)
 
 
 @dataclass(kw_only=True)
@@ -190,9 +190,11 @@ class FaceJudge:
         for system in (GENERATED, INPUT):
             queries = _unit(np.stack([found[place].queries[system] for place in counted]) - mean)
             ranks[system] = person_ranks(queries, gallery, persons, own)
-            values = {
-                "rank_1": ranks[system] == 1, "rank_5": ranks[system] <= FIRST, "mean_rank": ranks[system],
-            }  # fmt: skip
+            values: dict[str, Floats] = {
+                "rank_1": (ranks[system] == 1).astype(np.float64),
+                "rank_5": (ranks[system] <= FIRST).astype(np.float64),
+                "mean_rank": ranks[system].astype(np.float64),
+            }
             systems[system] = {
                 key: Score.of(
                     float((value * weights).sum() / weights.sum()),
@@ -222,7 +224,8 @@ class FaceJudge:
 
 def _unit(vectors: Floats) -> Floats:
     """N x D, each of length one; zeros stay."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float64)
 
 
 def _notes(num_persons: int, num_photographs: int) -> list[str]:
