@@ -1,6 +1,7 @@
 """Networks from a configuration."""
 
 from calco.data.palettes import named_palette
+from calco.errors import CalcoError
 from calco.networks.config import Composition, DiscriminatorConfig, GeneratorConfig
 from calco.networks.discriminators import MultiScale, Projected
 from calco.networks.efficientnet_unet import EfficientNetUNet
@@ -19,8 +20,14 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
     composition: Composition = "plain" if config.composition == "auto" else config.composition
     holes = _holes(config, composition, in_channels)
     labels = [] if config.labels == "none" else [colour for _, colour in named_palette(config.labels)]
+    if labels and (config.architecture != "efficientnet-unet" or composition != "plain" or in_channels < 3):
+        raise CalcoError(
+            f"labels are for an efficientnet-unet, label maps in colour and composition plain, and the generator is a "
+            f"{config.architecture}, the input has {in_channels} channels and the composition is {composition}; give "
+            "--generator.labels none"
+        )
     channels = (
-        input_channels(composition, in_channels, out_channels, holes, len(labels)),
+        input_channels(composition, in_channels, out_channels, holes),
         output_channels(composition, out_channels, holes)
     )  # fmt: skip
     backbone: UNet | ResnetGenerator | EfficientNetUNet
@@ -32,14 +39,20 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
         )  # fmt: skip
     elif config.architecture == "efficientnet-unet":
         backbone = EfficientNetUNet(
-            *channels, filters=config.filters, norm=config.norm, dropout=config.dropout, up=config.up
+            *channels,
+            filters=config.filters,
+            norm=config.norm,
+            dropout=config.dropout,
+            up=config.up,
+            encoder=config.encoder,
+            labels=labels,
         )
     else:
         backbone = ResnetGenerator(
             *channels, blocks=config.blocks, filters=config.filters, norm=config.norm, dropout=config.dropout,
             up=config.up,
         )  # fmt: skip
-    return Generator(backbone, composition=composition, out_channels=out_channels, holes=holes, labels=labels)
+    return Generator(backbone, composition=composition, out_channels=out_channels, holes=holes)
 
 
 def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) -> Holes:

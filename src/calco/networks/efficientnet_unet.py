@@ -1,5 +1,6 @@
 """A U-Net whose encoder is pretrained on ImageNet, for few images."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -22,7 +23,8 @@ class EfficientNetUNet(nn.Module):
     would take a good part of the time. It is the decoder of Ronneberger et al., arXiv 1505.04597, on the encoder of Tan
     and Le, arXiv 1905.11946, as arXiv 1801.05746 first joined a U-Net to an encoder from ImageNet. The encoder keeps
     its own batch norm; `norm` is the decoder's. `filters` counts the decoder's channels at a quarter of the size: half
-    as many after each doubling, twice before.
+    as many after each doubling, twice before. With `labels`, the colours of a label map's classes, the encoder also
+    sees one map per class, 1 where its colour is the nearest.
     """
 
     depth = DEPTHS["efficientnet-unet"]
@@ -37,6 +39,7 @@ class EfficientNetUNet(nn.Module):
         dropout: float = 0.0,
         up: Up = "resize",
         encoder: Variant = "lite0",
+        labels: Sequence[tuple[int, int, int]] = (),
     ) -> None:
         super().__init__()
         if filters < LEAST_FILTERS or not 0 <= dropout < 1:
@@ -45,7 +48,10 @@ class EfficientNetUNet(nn.Module):
                 f"least {LEAST_FILTERS}, dropout in [0, 1)"
             )
         self.recompute = False  # feature maps in the backward pass, to save memory
-        self.encoder = EfficientNetLite(in_channels, encoder)
+        colours = torch.tensor(labels, dtype=torch.float32)[..., None, None] / 127.5 - 1 if labels else None
+        self.colours: Tensor | None
+        self.register_buffer("colours", colours, persistent=False)
+        self.encoder = EfficientNetLite(in_channels + len(labels), encoder)
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         bias = has_bias(norm)
         *skips, below = channels_of(encoder)
@@ -70,6 +76,9 @@ class EfficientNetUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N, in, H, W in [-1, 1] => N, out, H, W in [-1, 1]; H and W are multiples of 32."""
         self.encoder.recompute = self.recompute
+        if self.colours is not None:
+            apart = (x[:, None, :3] - self.colours.to(x.dtype)).square().sum(2)
+            x = torch.cat([x, (apart <= apart.amin(1, keepdim=True)).to(x.dtype)], 1)
         skips = self.encoder(x)
         x = self.dropout(skips.pop())
         for double, filters in zip(self.doubles, self.filters, strict=True):

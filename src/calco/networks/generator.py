@@ -90,8 +90,7 @@ class Generator(nn.Module):
 
     Where holes are marked, luminance and lab fill them first, and the output adds what lightness is missing there.
     `prepare` and `compose` are apart so that an image may be composed at its full size from an output at a smaller.
-    With `labels`, the colours of an input's classes, the backbone also sees one map per class, 1 where its colour is
-    the nearest. The backbone's output lies in [-1, 1]; it takes `input_channels` and gives `output_channels`.
+    The backbone's output lies in [-1, 1]; it takes `input_channels` and gives `output_channels`.
     """
 
     def __init__(
@@ -101,12 +100,8 @@ class Generator(nn.Module):
         composition: Composition,
         out_channels: int,
         holes: Holes = None,
-        labels: Sequence[tuple[int, int, int]] = (),
     ) -> None:
         super().__init__()
-        colours = torch.tensor(labels, dtype=torch.float32)[..., None, None] / 127.5 - 1 if labels else None
-        self.register_buffer("labels", colours, persistent=False)
-        self.labels: Tensor | None
         self.backbone = backbone
         self.composition: Composition = composition
         self.out_channels = out_channels
@@ -123,10 +118,7 @@ class Generator(nn.Module):
         return self.compose(prepared, self.backbone(prepared))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """N, in, H, W => input of the backbone: the same, with maps of its classes; or with holes filled and marked."""
-        if self.labels is not None:
-            apart = (x[:, None, :3] - self.labels.to(x.dtype)).square().sum(2)
-            return torch.cat([x, (apart <= apart.amin(1, keepdim=True)).to(x.dtype)], 1)
+        """N, in, H, W => input of the backbone: the same; or with holes filled, and a last map, 1 in them."""
         if self.holes is None:
             return x
         with torch.no_grad():
@@ -213,16 +205,9 @@ def base_luminance(x: Tensor) -> Tensor:
     return (x * weights).sum(1, keepdim=True)
 
 
-def input_channels(
-    composition: Composition, in_channels: int, out_channels: int, holes: Holes, num_labels: int = 0
-) -> int:
+def input_channels(composition: Composition, in_channels: int, out_channels: int, holes: Holes) -> int:
     """Number of channels that the backbone takes; input and output that do not fit the composition are an error."""
     shown = in_channels - (holes == "channel")
-    if num_labels and (composition != "plain" or in_channels < 3):
-        raise CalcoError(
-            f"labels are for label maps in colour that are painted over wholly, and the input has {in_channels} "
-            f"channels and the composition is {composition}; give --generator.labels none"
-        )
     if composition == "filled" and shown != out_channels and {shown, out_channels} != {1, 3}:
         raise CalcoError(
             f"composition filled keeps parts of the input, which has {shown} channels and the target "
@@ -233,7 +218,7 @@ def input_channels(
             f"composition {composition} makes colour of grey, but the input has {shown} channels and the target "
             f"{out_channels}; choose plain"
         )
-    return shown + (holes is not None) + num_labels
+    return shown + (holes is not None)
 
 
 def output_channels(composition: Composition, out_channels: int, holes: Holes) -> int:

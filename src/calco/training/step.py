@@ -127,7 +127,7 @@ class _Pass:
         self.x, self.y, self.weight = batch.to(networks.device, networks.memory_format)
         if networks.halves:
             # What marks holes or classes must not be mixed.
-            marked = networks.generator.holes is not None or networks.generator.labels is not None
+            marked = networks.generator.holes is not None or networks.config.generator.labels != "none"
             self.x = self.x[..., ::2, ::2] if marked else F.avg_pool2d(self.x, 2)
             self.y, self.weight = F.avg_pool2d(self.y, 2), F.avg_pool2d(self.weight, 2)
         self.change: Callable[[Tensor], Tensor] = draw(self.x) if networks.augments else lambda x: x
