@@ -145,7 +145,7 @@ class FaceJudge:
     def face(self, pair: Pair) -> Face:
         """Return the photograph of a pair as the gallery holds it."""
         shown = imaging.as_channels(imaging.as_dtype(imaging.visible(pair.target), np.uint8), 3)
-        small = imaging.resize(shown, (_SIDE, _SIDE), "area").astype(np.float32).ravel() / 255
+        small = imaging.resize(shown, (_SIDE, _SIDE), "area").astype(np.float32).ravel() / np.float32(255)
         return Face(key=pair.key, group=pair.group, vector=self.embedding(pair.target), thumbnail=small)
 
     def examined(self, pair: Pair, output: Image) -> FaceQuery:
