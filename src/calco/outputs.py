@@ -224,6 +224,12 @@ def new_file(
         yield
 
 
+def check_not_input(source: str, target: str | Path) -> None:
+    """Refuse to replace what is read."""
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
+        raise CalcoError(f"the result would replace {source}; choose another --out")
+
+
 def stamp_of(path: str | Path) -> Stamp:
     """Return what tells this version of an input from others.
 

@@ -87,11 +87,14 @@ def write_yaml(path: str | Path, record: dict[str, Any], comment: str) -> None:
     atomic_write(path, f"# {comment}\n" + yaml.safe_dump(redact_record(record), sort_keys=False, allow_unicode=True))
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping; a file that is absent, unreadable or holds something else is an error."""
+def read_yaml(path: str | Path, form: str = "see a run's config.yaml for the form") -> dict[str, Any]:
+    """Read a YAML mapping; a file that is absent, unreadable or holds something else is an error.
+
+    `form` is the remedy where it holds no mapping.
+    """
     content = parse_yaml(read_text(path), path)
     if not isinstance(content, dict):
-        raise CalcoError(f"{path} holds no mapping of fields to values; see a run's config.yaml for the form")
+        raise CalcoError(f"{path} holds no mapping of fields to values; {form}")
     return content
 
 

@@ -24,7 +24,7 @@ from calco.data.sample import generator
 from calco.data.source import settled
 from calco.data.sources import open_source
 from calco.errors import CalcoError
-from calco.imaging.labels import decode_labels
+from calco.imaging.reading import decode_labels
 
 SIDE = 64
 COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 200, 0), (40, 60, 255)], np.uint8)

@@ -170,7 +170,7 @@ def zipped(onnx: Path, room: Path) -> Path:
     except ImportError:
         requires_libraries(False, "openvino")
     from calco.export.graph import write_openvino
-    from calco.inference.graph_files import described, read_onnx
+    from calco.inference.runtimes import described, read_onnx
 
     text = json.loads(described(onnx) or "")
     write_openvino(read_onnx(onnx), room / "holes.zip", json.dumps({**text, "kind": "openvino"}))
@@ -242,8 +242,7 @@ def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Pat
     assert calco.load(done.path).precision == torch.bfloat16
     # Bytes: of the network in the ONNX file, without writing it all anew.
     from calco.export.graph import halved, quantised
-    from calco.inference.graph_files import read_onnx
-    from calco.inference.runtimes import SEEN, network_of, onnx_session
+    from calco.inference.runtimes import SEEN, network_of, onnx_session, read_onnx
 
     network = network_of(read_onnx(onnx))
     seen = [np.random.default_rng(n).random((1, 4, 40, 40), np.float32) * 2 - 1 for n in range(3)]

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from calco import imaging
 from calco.errors import CalcoError
-from calco.imaging.labels import read_labels
+from calco.imaging.reading import read_labels
 from imaging.samples import noise, one_line, photo, save
 
 

@@ -13,7 +13,7 @@ import calco
 from calco import CalcoError
 from calco.cli import main
 from calco.detection.loading import open_detector
-from calco.inference.graph_files import BIN, XML, read_onnx, read_openvino
+from calco.inference.runtimes import BIN, XML, read_onnx, read_openvino
 from support import requires
 
 onnx = pytest.importorskip("onnx")

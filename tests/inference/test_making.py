@@ -10,7 +10,7 @@ from calco.data.recipes import DegradeConfig, EraseConfig, RecipeConfig, SketchC
 from calco.data.sample import Sample, generator
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
-from calco.inference.inputs import pair_maker
+from calco.inference.network import pair_maker
 from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig

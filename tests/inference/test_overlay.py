@@ -13,7 +13,7 @@ from calco.data.palettes import PALETTES
 from calco.data.recipes import RecipeConfig
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.loading import load
-from calco.inference.overlay import ACCENTS, Overlay, overlaid
+from calco.inference.network import ACCENTS, Overlay, overlaid
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

@@ -10,8 +10,7 @@ from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference import network
 from calco.inference.folder import ModelInfo
-from calco.inference.network import OVERLAP, TILE
-from calco.inference.tiling import Padded, blended, starts
+from calco.inference.network import OVERLAP, TILE, Padded, blended, starts
 from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig

@@ -71,7 +71,7 @@ def test_narrow_images_are_translated_with_the_right_values(model, size):
     """What the network gives is brought to the image's size: compared with the same in float64."""
     translator, image = load(model, device="cpu"), make_image(*size)
     with torch.inference_mode():
-        output = translator.maps(translator._view(image, None, False).seen).double().contiguous()
+        output = translator.maps(translator._prepared(image, None, False)[1]).double().contiguous()
         exact = torch.nn.functional.interpolate(output, size, mode="bicubic", antialias=True).clamp(-1, 1)[0]
     made = translator(image).astype(int)
     assert made.shape == (*size, 3)
@@ -435,12 +435,14 @@ def test_names_of_255_bytes_in_any_script_are_kept(model, tmp_path, stem):
 
 
 @pytest.mark.slow
-def test_the_command_does_not_import_what_only_compilers_and_reports_need(model, tmp_path):
+def test_the_command_does_not_import_what_only_compilers_reports_and_videos_need(model, tmp_path):
     """torch._dynamo alone takes as long to import as torch: random numbers on the device "meta" would bring it."""
     imaging.write(tmp_path / "a.png", make_image())
     code = (
         "import sys\nfrom calco.cli import main\nmain(['translate', *sys.argv[1:]])\n"
-        "heavy = ('torch._dynamo', 'torch._inductor', 'sympy', 'torchmetrics', 'transformers', 'pandas')\n"
+        "heavy = ('torch._dynamo', 'torch._inductor', 'sympy', 'torchmetrics', 'transformers', 'pandas', 'scipy',\n"
+        "    'av', 'jinja2', 'numpy.ma', 'PIL.PdfImagePlugin', 'calco.annotations.reading', 'calco.data.sources',\n"
+        "    'calco.report', 'calco.video.reading', 'calco.video.pipeline')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     words = [sys.executable, "-c", code, str(model), str(tmp_path / "a.png"), "--out", str(tmp_path / "b.png")]

@@ -95,9 +95,9 @@ def test_the_packed_network_draws_what_the_plain_one_draws(run: Path, discs: Pat
     drawn = translator(image)
     assert set(np.unique(drawn)) == {0, 255}
     with torch.inference_mode():
-        view = translator._view(image, None, False)
-        plain = translator.generator.backbone(view.seen)
-        assert (plain - translator.maps(view.seen)).abs().max() < 1e-3
+        _, seen = translator._prepared(image, None, False)
+        plain = translator.generator.backbone(seen)
+        assert (plain - translator.maps(seen)).abs().max() < 1e-3
 
 
 class Cut(Trainer):

@@ -12,7 +12,8 @@ import pytest
 from calco import CalcoError, imaging
 from calco.cli import main
 from calco.imaging import Image
-from calco.inference.video import VideoOptions, VideoResult, translate_video
+from calco.inference.results import VideoResult
+from calco.inference.video import VideoOptions, translate_video
 from calco.video.encoding import CODECS, encoder_of
 from calco.video.reading import Video
 from calco.video.writing import VideoWriter, part_of

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from calco.video.colours import BT601, BT709, usual
-from calco.video.frame_image import image_of
+from calco.video.frame_image import BT601, BT709, image_of, usual
 
 Y, U, V = 120, 90, 200
 

@@ -15,7 +15,7 @@ from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.video import VideoOptions, translate_video, translate_videos
 from calco.video.capture import Capture
-from calco.video.colours import Colours, colours_of, tone_mapped
+from calco.video.frame_image import Colours, colours_of, tone_mapped
 from calco.video.names import is_video
 from calco.video.reading import Video
 from calco.video.sources import LiveSource

@@ -20,10 +20,10 @@ import pytest
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.video.capture import Capture
-from calco.video.live import LiveStatus, play
+from calco.video.live import play
 from calco.video.reading import Frame
 from calco.video.sinks import LiveSink, VideoFile, VideoPipe, fitted, sink_for
-from calco.video.sources import LiveSource, find_live_source, with_request
+from calco.video.sources import LiveSource, LiveStatus, find_live_source, with_request
 from support import requires
 from video.streams import HEIGHT, RATE, WIDTH, RtspServer, Server, make_video, number_in, numbered, numbers_of, paced
 

@@ -20,9 +20,9 @@ from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference.config import TranslateConfig
 from calco.inference.folder import ModelInfo, save_model
+from calco.inference.live import LiveRenderer
 from calco.inference.loading import load
-from calco.inference.translate import render_options
-from calco.inference.video_rendering import LiveRenderer
+from calco.inference.video import render_options
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.video.reading import Frame
@@ -143,14 +143,14 @@ def test_holes_made_for_live_images_stand_still_and_a_mask_serves_for_all(tmp_pa
     save_model(tmp_path / "eraser", info, build_generator(info.generator, 3, 3).state_dict(), None)
     translator = load(tmp_path / "eraser", device="cpu")
     frame = Frame(numbered(5), Fraction(0), None, Fraction(1), 0)
-    made = LiveRenderer(translator, render_options(config_of(make_input=True), translator))
+    made = LiveRenderer(translator, render_options(config_of(make_input=True), translator.info))
     first, second = made(frame), made(frame)
     assert first.shape == (HEIGHT, WIDTH, 3) and np.array_equal(first, second)
     mask = np.zeros((20, 40, 1), np.uint8)
     mask[:10] = 255  # the upper half, at another size
     imaging.write(tmp_path / "mask.png", mask)
-    masks = render_options(config_of(masks=str(tmp_path / "mask.png")), translator)
+    masks = render_options(config_of(masks=str(tmp_path / "mask.png")), translator.info)
     masked = LiveRenderer(translator, masks)(frame)
     assert np.array_equal(masked[60:], numbered(5)[60:]) and not np.array_equal(masked[:40], numbered(5)[:40])
     with pytest.raises(CalcoError, match="give one of them"):
-        render_options(config_of(masks=str(tmp_path / "mask.png"), make_input=True), translator)
+        render_options(config_of(masks=str(tmp_path / "mask.png"), make_input=True), translator.info)

@@ -18,8 +18,8 @@ from calco.cli import main
 from calco.imaging import Image
 from calco.inference.video import VideoOptions, translate_video
 from calco.journal import remove as remove_journal
-from calco.video.colours import Colours
 from calco.video.encoding import Encoding, new_encoder
+from calco.video.frame_image import Colours
 from calco.video.names import seconds_of
 from calco.video.reading import Video
 from calco.video.writing import VideoWriter, part_of

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 
 from calco.errors import CalcoError
-from calco.video.browser import Page
 from calco.video.pipeline import Gone
-from calco.video.window import Window
+from calco.video.viewers import Page, Window
 from support import requires
 from video.streams import HEIGHT, WIDTH, number_in, numbered
 

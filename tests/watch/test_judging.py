@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from calco.watch.judging import Judge, gaps
 from calco.watch.rules import Near, Rule, Rules, checked_zone
 from calco.watch.tracking import Track
+from calco.watch.watcher import Judge, gaps
 
 DOOR = checked_zone("door", "shares", [[0.5, 0], [1, 0], [1, 1], [0.5, 1]], "rules.yaml")
 

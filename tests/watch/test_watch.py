@@ -31,9 +31,9 @@ from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.outputs import Outputs
 from calco.video.reading import Video
-from calco.watch.blurring import FaceBlur, blur, head_of
 from calco.watch.config import WatchConfig
 from calco.watch.live import remove_old
+from calco.watch.painting import FaceBlur, blur, head_of
 from calco.watch.rules import Rule, Rules
 from calco.watch.run import watch
 from calco.watch.watcher import Watcher

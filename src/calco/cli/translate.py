@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Final
 from calco.cli.parsing import parse
 
 if TYPE_CHECKING:
-    from calco.inference.images import Translation
-    from calco.inference.video import VideoResult, VideosResult
+    from calco.inference.results import Translation, VideoResult, VideosResult
 
 _NUM_IMAGES: Final = 5
 _NUM_VIDEOS: Final = 8
@@ -18,9 +17,8 @@ def translate(args: list[str]) -> None:
 
     config = parse(TranslateConfig, args, "translate", translate.__doc__)
     from calco.console import bar, status_line
-    from calco.inference.images import Translation
+    from calco.inference.results import Translation, VideosResult
     from calco.inference.translate import translate as run
-    from calco.inference.video import VideosResult
 
     with bar("translating") as advance, status_line() as status:
         done = run(config, progress=advance, status=status)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from calco.data.palettes import Colour, Indices, Palette
 from calco.errors import CalcoError
 from calco.imaging import PEAKS, Image, as_dtype
-from calco.imaging.labels import StoredLabels, decode_labels, read_labels
+from calco.imaging.reading import StoredLabels, decode_labels, read_labels
 
 Codes: TypeAlias = npt.NDArray[np.int32]  # a number for each value that a pixel of a mask can have
 Bools: TypeAlias = npt.NDArray[np.bool_]

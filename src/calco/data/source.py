@@ -27,7 +27,7 @@ from calco.data.sample import Sample, size_wh
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.imaging import Image
-from calco.imaging.labels import read_labels
+from calco.imaging.reading import read_labels
 
 LOG = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ from calco.detection.comparing import Compared, Following, compare, expose_choic
 from calco.detection.config import DetectExportConfig
 from calco.detection.exported import (
     BOXES,
-    ENDINGS,
     EXPORT_FORMAT,
     INPUT,
     SCORES,
@@ -61,7 +60,7 @@ def export_detector(config: DetectExportConfig) -> Exported[Description]:
         CalcoError: When the model or the images cannot be used, a library is missing, the file cannot be written, or
             the two find other objects.
     """
-    path = target_path(config.model, config.to, config.out, ENDINGS, detector_folder)
+    path = target_path(config.model, config.to, config.out, detector_folder)
     with writing_file(path, "calco detect export"):
         detector = load_detector(config.model, device="cpu", precision="fp32")
         return export_loaded(detector, config.to, path, config.images or None, config.licence)

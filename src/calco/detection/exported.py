@@ -15,21 +15,20 @@ from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo
 from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.inference.graph_files import (
+from calco.inference.folder import EXPORTED
+from calco.inference.runtimes import (
     as_description,
-    ends_as,
     explained,
     needs,
+    onnx_session,
     openvino_core,
     read_onnx,
     read_openvino,
     read_record,
 )
-from calco.inference.runtimes import onnx_session
 from calco.records import from_record
 
 EXPORT_FORMAT: Final = 1
-ENDINGS: Final = {".onnx": "onnx", ".zip": "openvino"}
 INPUT, BOXES, SCORES = "images", "boxes", "scores"
 """Tensors of a file: N, S, S, 3 `uint8` in; out N, Q, 4 (left, top, right, bottom in pixels of the square), N, Q, C."""
 _SURE: Final = 1e-7  # a score of 0 or 1 has no finite logit
@@ -58,11 +57,6 @@ Graph: TypeAlias = "OnnxGraph | OpenvinoGraph"
 """An opened file: the side of its squares in pixels, the number of its classes, and its outputs by name."""
 
 
-def is_exported(path: str | Path) -> bool:
-    """Tell by its ending whether a path is an exported file."""
-    return ends_as(path, ENDINGS)
-
-
 def describe(path: Path) -> Description:
     """Return the description in an exported file."""
     record = read_record(path, "calco detect export")
@@ -74,7 +68,7 @@ def describe(path: Path) -> Description:
 def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "auto") -> Detector:
     """Open an exported file for use."""
     file = Path(path)
-    kind = ENDINGS[file.suffix]
+    kind = EXPORTED[file.suffix]
     chosen = runtime if runtime != "auto" else "onnxruntime" if kind == "onnx" else "openvino"
     if chosen not in ("onnxruntime", "openvino") or (chosen == "onnxruntime" and kind == "openvino"):
         fits = "onnxruntime or openvino" if kind == "onnx" else "openvino"

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from calco.detection.exported import is_exported, load_exported
+from calco.detection.exported import load_exported
 from calco.detection.model import Detector, detector_folder, load_detector
 from calco.errors import CalcoError
 from calco.files import digest
+from calco.inference.folder import is_exported
 from calco.networks.machine import make_ready
 
 

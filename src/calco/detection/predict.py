@@ -20,9 +20,8 @@ from calco.inference.results import same_inputs, stamps_of
 from calco.locks import locked_file
 from calco.outputs import Outputs, new_file, settings_digest, writing_folder
 from calco.video.encoding import written_as
-from calco.video.frames import is_moving, result_folder
-from calco.video.live import LiveStatus
-from calco.video.names import is_video
+from calco.video.names import is_moving, is_video, result_folder
+from calco.video.sources import LiveStatus
 
 MANIFEST: Final = "prediction.json"
 FORMAT: Final = 2

@@ -21,12 +21,12 @@ from calco.journal import Journal
 from calco.journal import remove as remove_journal
 from calco.journal import write as write_rows
 from calco.video.capture import Capture
-from calco.video.live import LiveStatus, live_source_of, open_sinks, play, stopping
+from calco.video.live import open_sinks, play, stopping
 from calco.video.names import is_video
 from calco.video.pipeline import RenderedFrame
 from calco.video.reading import Frame, Video
 from calco.video.recorded import VideoRun, VideoStep, check_begin, identity_of
-from calco.video.sources import LiveSource, with_request
+from calco.video.sources import LiveSource, LiveStatus, live_source_of, with_request
 from calco.video.writing import NotesWriter, VideoWriter, part_of
 
 _DIGITS: Final = 6  # of seconds: a millionth

@@ -17,8 +17,7 @@ from calco.errors import CalcoError, MissingExtraError
 from calco.evaluation.perceptual import Perceptual, features
 from calco.evaluation.scores import Floats
 from calco.imaging import Image
-from calco.inference.graph_files import explained, read_onnx
-from calco.inference.runtimes import onnx_session
+from calco.inference.runtimes import explained, onnx_session, read_onnx
 
 Values: TypeAlias = Literal["signed", "unit", "bytes"]
 """Values that a network takes: -1 to 1, 0 to 1, or 0 to 255."""

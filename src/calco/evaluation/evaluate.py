@@ -30,8 +30,8 @@ from calco.evaluation.judges import open_judge
 from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
-from calco.inference.folder import ModelInfo
-from calco.inference.loading import is_exported, load, model_folder
+from calco.inference.folder import ModelInfo, is_exported
+from calco.inference.loading import load, model_folder
 from calco.inference.steady import Steady
 from calco.inference.translator import Translator
 from calco.outputs import writing_file, writing_folder

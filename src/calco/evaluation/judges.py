@@ -16,8 +16,8 @@ from calco.evaluation.face_search import FaceJudge
 from calco.evaluation.readback import LabelColours, LabelJudge
 from calco.evaluation.scoring import Judge
 from calco.imaging import Image
-from calco.inference.graph_files import described, explained
 from calco.inference.loading import load
+from calco.inference.runtimes import described, explained
 
 FACES: Final[dict[str, type[AlexNetFaces | DlibFaces]]] = {"faces": AlexNetFaces, "dlib": DlibFaces}
 """Judges of faces by name."""

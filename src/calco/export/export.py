@@ -27,7 +27,6 @@ from calco.export.parts import image_channels, joined, onnx_parts
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo
 from calco.inference.loading import (
-    ENDINGS,
     EXPORT_FORMAT,
     Description,
     ExportedTranslator,
@@ -35,7 +34,7 @@ from calco.inference.loading import (
     load_exported,
     model_folder,
 )
-from calco.inference.tiling import Padded
+from calco.inference.network import Padded
 from calco.inference.translator import Translator
 from calco.outputs import writing_file
 from calco.records import to_record
@@ -67,7 +66,7 @@ def export_model(config: ExportConfig) -> Exported[Description]:
         CalcoError: When the model or the images cannot be used, a library is missing, the file cannot be written, or
             the two differ by more than the tolerance.
     """
-    path = target_path(config.model, config.to, config.out, ENDINGS, model_folder)
+    path = target_path(config.model, config.to, config.out, model_folder)
     with writing_file(path, "calco export"):
         model = load(config.model, device="cpu")
         found = examples(model.info, config.images)
@@ -180,7 +179,7 @@ def _narrowed(
     seen: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode():
         for image in found.training:
-            view = model._view(image, None, native=False).seen
+            _, view = model._prepared(image, None, native=False)
             padded = Padded(
                 lambda top, end, view=view: view[:, :, top:end],  # type: ignore[misc]
                 (view.shape[3], view.shape[2]), model.generator.multiple,
@@ -216,10 +215,10 @@ def _cost(plain_path: Path, fewer_path: Path, found: Examples) -> tuple[dict[str
 
 def _gain(plain: ExportedTranslator, fewer: ExportedTranslator, image: Image, repeats: int = 7) -> float:
     """Return how many times as fast the second file's network is: the median, measured in turns."""
-    view = plain._view(image, None, native=False)
+    _, shown = plain._prepared(image, None, native=False)
     multiple = plain.generator.multiple
-    height, width = (max(multiple, side // multiple * multiple) for side in view.seen.shape[2:])
-    seen = torch.zeros(1, view.seen.shape[1], height, width).normal_(0, 0.5, generator=torch.Generator().manual_seed(0))
+    height, width = (max(multiple, side // multiple * multiple) for side in shown.shape[2:])
+    seen = torch.zeros(1, shown.shape[1], height, width).normal_(0, 0.5, generator=torch.Generator().manual_seed(0))
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats + 2):  # two to warm up
         for times, file in zip(seconds, (plain, fewer), strict=True):

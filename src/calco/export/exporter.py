@@ -13,7 +13,8 @@ from calco.data.sources import remembered
 from calco.errors import CalcoError
 from calco.export.graph import write_openvino
 from calco.files import explain, make_folder, replacing
-from calco.inference.graph_files import KEY, ends_as, needs
+from calco.inference.folder import EXPORTED, is_exported
+from calco.inference.runtimes import KEY, needs
 
 if TYPE_CHECKING:
     import onnx
@@ -46,16 +47,13 @@ class Comparison:
     record: dict[str, Any]
 
 
-def target_path(
-    model: str | Path, to: str, out: str | Path | None, endings: Mapping[str, str],
-    folder_of: Callable[[str | Path], Path],
-) -> Path:  # fmt: skip
+def target_path(model: str | Path, to: str, out: str | Path | None, folder_of: Callable[[str | Path], Path]) -> Path:
     """Return the file that an export writes; by default it has the model's name and lies in the current folder."""
-    if ends_as(model, endings):
+    if is_exported(model):
         raise CalcoError(f"{model} is an exported model already; name the run or the model folder that it was made of")
-    ending = next((end for end, kind in endings.items() if kind == to), None)
+    ending = next((end for end, kind in EXPORTED.items() if kind == to), None)
     if ending is None:
-        raise CalcoError(f"there is no export to {to}; choose {' or '.join(endings.values())}")
+        raise CalcoError(f"there is no export to {to}; choose {' or '.join(EXPORTED.values())}")
     folder = folder_of(model).resolve()
     in_run = folder.name == "model" and (folder.parent / "config.yaml").is_file()
     path = Path(out) if out else Path(f"{folder.parent.name if in_run else folder.name}{ending}")

@@ -15,8 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from calco.inference.graph_files import BIN, KEY, XML, needs, openvino_core
-from calco.inference.runtimes import SEEN
+from calco.inference.runtimes import BIN, KEY, SEEN, XML, needs, openvino_core
 from calco.networks.cpu.packed import folded
 from calco.networks.efficientnet_lite import SameConv, for_even_sides
 from calco.networks.layers import InstanceNorm

@@ -289,7 +289,7 @@ def _places(x: Tensor, dim: int) -> Tensor:
 
 
 def _mirrored(x: Tensor, dim: int, multiple: int) -> Tensor:
-    """Return the indices along a side as `inference.tiling.Padded` takes them: there and back, again and again."""
+    """Return the indices along a side as `inference.network.Padded` takes them: there and back, again and again."""
     length = x.shape[dim]
     along = torch.arange(length + (-length) % multiple)
     # A tensor, whose value the graph computes when it runs.

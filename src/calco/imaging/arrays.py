@@ -46,10 +46,10 @@ def as_image(value: object, what: str = "the image") -> Image:
         kind, package = type(value).__name__, type(value).__module__.partition(".")[0]
         kind = kind if package == "builtins" else f"{package} {kind}"
         raise CalcoError(f"{what} is a {kind}; it must be a NumPy array{_conversion(value)}")
-    if isinstance(value, np.ma.MaskedArray):
+    if hasattr(value, "mask"):  # a masked array; looking for its class would import numpy.ma
         if np.ma.is_masked(value):
             raise CalcoError(f"{what} has masked pixels; every pixel needs a value: fill them with array.filled(0)")
-        value = value.data
+        value = np.ma.getdata(value)
     _check_shape(value, what)
     if value.dtype.name not in PEAKS:
         raise CalcoError(

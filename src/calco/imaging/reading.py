@@ -17,7 +17,7 @@ from calco.errors import CalcoError
 from calco.files import explain
 from calco.imaging import profiles, tiff
 from calco.imaging.arrays import WHITE, Channels, Colour, Image, as_channels, background_colour, lay_over, upright
-from calco.imaging.formats import FORMATS, UNREADABLE, opened
+from calco.imaging.formats import FORMATS, UNREADABLE, keeps_values, opened
 from calco.imaging.tiff import ORIENTATION, Header, Planes
 
 _SPACES: Final = {"L": "GRAY", "RGB": "RGB"}
@@ -60,9 +60,16 @@ def read(path: str | Path, *, channels: Channels | None = None, background: str 
     Raises:
         CalcoError: If the file is absent, empty, cut short, too large, no image, or of another depth or range.
     """
+    with _open(path) as file:
+        return _read(file, path, channels, background)
+
+
+@contextlib.contextmanager
+def _open(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file, and explain why it cannot be read."""
     try:
         with Path(path).open("rb") as file:
-            return _read(file, path, channels, background)
+            yield file
     except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
         raise explain(error if isinstance(error, OSError) else OSError(str(error)), path, "read") from error
 
@@ -310,3 +317,60 @@ def read_draft(path: str | Path, data: bytes, side: int) -> Draft:
         pass  # `read` says what is wrong with it, or knows another way
     whole = read(path)
     return Draft(whole, (whole.shape[1], whole.shape[0]), mode or ("grey" if whole.shape[2] == 1 else "RGB"))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLabels:
+    """Pixels of a mask file."""
+
+    image: Image  # HWC; a palette file gives its colours, or its numbers where two numbers share a colour
+    numbers: dict[tuple[int, ...], int]  # of a palette file, the number behind each colour that occurs
+    lossy: bool  # whether the file's compression changes values
+
+
+def read_labels(path: str | Path) -> StoredLabels:
+    """Read a mask file, upright; errors as of `read`."""
+    with _open(path) as file:
+        return _read_labels(file, path)
+
+
+def decode_labels(data: bytes, name: str) -> StoredLabels:
+    """Read a mask from the bytes of a file, which messages call `name`."""
+    return _read_labels(io.BytesIO(data), name)
+
+
+def _read_labels(file: BinaryIO, name: str | Path) -> StoredLabels:
+    numbers: dict[tuple[int, ...], int] = {}
+    lossy = False
+    with refused(file, name):
+        found = tiff.planes(file, name)
+        if found is None:
+            with opened(file, name) as pil:
+                lossy = not keeps_values(file)
+                pil.load()
+                orientation = orientation_of(pil)
+                if pil.mode == "P":
+                    image, numbers = _of_palette(pil)
+                    return StoredLabels(upright(image, orientation), numbers, lossy)
+                found = replace(unpacked(file, name, pil), orientation=orientation)
+        if found.image.shape[2] - found.alpha not in (1, 3):
+            raise CalcoError(f"{name} has {found.image.shape[2]} channels; a mask has one, or red, green and blue")
+        image = in_srgb(name, replace(found, profile=None), None)
+    return StoredLabels(upright(image, found.orientation), numbers, lossy)
+
+
+def _of_palette(image: Pillow.Image) -> tuple[Image, dict[tuple[int, ...], int]]:
+    """Return the colours of a palette file, with any alpha, and the number of each; or the numbers alone."""
+    indices = np.array(image)
+    used = np.unique(indices)
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    strip = Pillow.fromarray(used[None], "P")
+    strip.putpalette(image.getpalette("RGB") or [])
+    strip.info.update(image.info)
+    colours = np.array(strip.convert(mode))[0]
+    if len(np.unique(colours, axis=0)) < len(used):
+        return indices[..., None], {}
+    table = np.zeros((256, colours.shape[1]), np.uint8)
+    table[used] = colours
+    numbers = {tuple(map(int, colour)): int(number) for colour, number in zip(colours, used, strict=True)}
+    return table[indices], numbers

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig, SplitConfig
 from calco.data.palettes import Palette, named_palette
+from calco.data.recipe_config import AUTO
 from calco.data.recipes import RecipeConfig, has_class_targets
 from calco.errors import CalcoError
 from calco.files import digest, explain, read_json, replacing, temporary_path, write_json
@@ -63,6 +64,8 @@ DESCRIPTION: Final = "model.json"
 WEIGHTS: Final = "model.safetensors"
 DIGEST: Final = "weights_digest"
 """Field of `model.json`: the digest of `model.safetensors`."""
+EXPORTED: Final = {".onnx": "onnx", ".zip": "openvino"}
+"""Kinds of exported files by their endings."""
 RUNS_CODE: Final = frozenset(
     {".pt", ".pth", ".ts", ".torchscript", ".jit", ".pt2", ".ckpt", ".pkl", ".pickle", ".joblib"}
 )
@@ -70,18 +73,12 @@ RUNS_CODE: Final = frozenset(
 
 
 def save_folder(
-    folder: Path,
-    record: dict[str, Any],
-    weights: dict[str, Tensor],
-    beside: Callable[[Path], None] = lambda _: None,
+    folder: Path, record: dict[str, Any], weights: dict[str, Tensor], beside: Callable[[Path], None] = lambda _: None
 ) -> None:
     """Write a model folder whole, in place of an older one, which stays if that fails.
 
-    Args:
-        folder: The model folder.
-        record: Content of `model.json`.
-        weights: By name; no two may share memory.
-        beside: Writes further files into the folder that it is given.
+    `record` is the content of `model.json`; no two `weights` may share memory; `beside` writes further files into the
+    folder that it is given.
     """
     fresh = temporary_path(folder)
     old = folder.with_name(f".{folder.name}.old")
@@ -123,6 +120,11 @@ def find_folder(path: str | Path, *, command: str, names: str) -> Path:
         resume = f"{command} --resume {shlex.quote(str(given))}"
         raise CalcoError(f"the run {given} has no model yet; train it to its end with: {resume}")
     raise CalcoError(f"{given} holds no {DESCRIPTION}, so it is neither a run nor a model; name the folder that does")
+
+
+def is_exported(path: str | Path) -> bool:
+    """Return whether a path means an exported file, by its ending."""
+    return Path(path).suffix in EXPORTED and not Path(path).is_dir()
 
 
 def read_description(folder: Path, form: int) -> dict[str, Any]:
@@ -267,7 +269,7 @@ def info_of(record: dict[str, Any], where: str | Path) -> ModelInfo:
     place: Any = record
     for name in ("recipe", "segment", "palette"):
         place = place.get(name) if isinstance(place, dict) else None
-    if isinstance(place, str):
+    if isinstance(place, str) and place != AUTO:
         try:
             named_palette(place, files=False)
         except CalcoError as error:

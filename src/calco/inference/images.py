@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -21,17 +21,10 @@ from calco.data.mask_recognition import areas_of, marks_of
 from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
 from calco.imaging.formats import exact_name
-from calco.imaging.labels import read_labels
-from calco.inference.overlay import Overlay
-from calco.inference.results import (
-    MANIFEST,
-    VERSION,
-    Results,
-    check_not_input,
-    claim,
-    results_in,
-    write_manifest,
-)
+from calco.imaging.reading import read_labels
+from calco.inference.loading import weights_digest
+from calco.inference.network import Overlay
+from calco.inference.results import MANIFEST, VERSION, Results, Translation, claim, results_in, write_manifest
 from calco.inference.translator import Translator
 from calco.inference.working import (
     INDEX,
@@ -44,11 +37,10 @@ from calco.inference.working import (
     Written,
     on_disk,
     shards_of,
-    weights_digest,
     written_before,
 )  # fmt: skip
-from calco.outputs import settings_digest
-from calco.video.frames import result_folder
+from calco.outputs import check_not_input, settings_digest
+from calco.video.names import result_folder
 from calco.work import Engine, results
 
 _log = logging.getLogger(__name__)
@@ -58,39 +50,13 @@ _LOT: Final = 64  # images that another process is given at once
 _INDEX: Final = re.compile(r"images-(\d{6})\.json")
 
 
-@dataclass
-class Translation:
-    """Result of translating images."""
-
-    out: Path | str  # folder or file; a string if it is an address
-    written: int = 0  # images written now
-    kept: int = 0  # images that an earlier call with the same model had written
-    left_out: dict[str, str] = field(default_factory=dict)  # reason by name
-    notes: list[str] = field(default_factory=list)  # sentences on what is not used, such as further pages
-    computed_on: str = ""  # such as "cpu in bf16"
-
-
 def translate_images(
-    model: str | Path | Translator,
-    images: str | Path,
-    out: str | Path,
-    *,
-    masks: str | Path | None = None,
-    noise_seed: int | None = None,
-    native: bool = False,
-    overwrite: bool = False,
-    make_input: bool = False,
-    recipe: str | None = None,
-    allow_code: bool = False,
-    precision: str = "fp32",
-    device: str = "auto",
-    overlay: Overlay | None = None,
-    format: Format = "folder",
-    shard_images: int = 1000,
-    engine: Engine = HERE,
-    progress: Callable[[float, int, str], None] | None = None,
-    loaded: Translator | None = None,
-) -> Translation:
+    model: str | Path | Translator, images: str | Path, out: str | Path, *, masks: str | Path | None = None,
+    noise_seed: int | None = None, native: bool = False, overwrite: bool = False, make_input: bool = False,
+    recipe: str | None = None, allow_code: bool = False, precision: str = "fp32", device: str = "auto",
+    overlay: Overlay | None = None, format: Format = "folder", shard_images: int = 1000, engine: Engine = HERE,
+    progress: Callable[[float, int], None] = lambda _done, _total: None, loaded: Translator | None = None,
+) -> Translation:  # fmt: skip
     """Translate an image or a folder of images; names, sub-folders, formats and EXIF are kept.
 
     Class maps, and images made of lossless files, become PNG where their format cannot keep every value. A call that
@@ -101,7 +67,7 @@ def translate_images(
     opens, and for one image `out` may be the file to write. `masks` is a folder of masks with the names of the images,
     or the mask of one image. The random numbers of each image derive from `noise_seed` and its name. `engine` says
     which processes do the work; others load the model from its folder. `progress` is called with the number of images
-    done (a fraction within a large one), that in all, and the name. Other arguments are those of `TranslateConfig`.
+    done (a fraction within a large one) and that in all. Other arguments are those of `TranslateConfig`.
     """
     jobs, base = _jobs(str(images), str(out), format)
     if make_input and masks is not None:
@@ -152,15 +118,9 @@ def translate_images(
 
 def _made_by(work: Work, translator: Translator) -> dict[str, Any]:
     """Return what the results depend on, for the manifest."""
-    made_by: dict[str, Any] = {
-        "version": VERSION, "model": work.digest, "noise_seed": work.noise_seed, "native": work.native,
-        "precision": str(translator.precision).removeprefix("torch."),
-    }  # fmt: skip
-    if translator.overlay is not None:
-        made_by["overlay"] = asdict(translator.overlay)
-    if work.make_input:
-        made_by |= {"make_input": True, "recipe": work.recipe}
-    return made_by
+    made = {"make_input": True, "recipe": work.recipe} if work.make_input else {}
+    return {"version": VERSION, "model": work.digest, "noise_seed": work.noise_seed, "native": work.native,
+            **translator.settings, **made}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +136,7 @@ class _Call:
     overwrite: bool
     results: Results
     settings: str
-    progress: Callable[[float, int, str], None] | None
+    progress: Callable[[float, int], None]
 
     def run(self, made_by: dict[str, Any], length: int) -> None:
         """Write all files, or tar files of at most `length` images."""
@@ -213,8 +173,7 @@ class _Call:
         anew = self.overwrite or self.base is None
         waiting = [job for job in self.jobs if anew or not self.results.is_done(job.target, self.settings, job.inputs)]
         self.done.kept = count = len(self.jobs) - len(waiting)
-        if (progress := self.progress) is not None:
-            self.worker.moved = lambda share: progress(count + min(share, 0.999), len(self.jobs), "")
+        self.worker.moved = lambda share: self.progress(count + min(share, 0.999), len(self.jobs))
         for job, error, stamps in self._outcomes(waiting):
             count += 1
             if error is None:
@@ -222,8 +181,7 @@ class _Call:
                 self.results.note_done(job.target, self.settings, stamps)
             else:
                 self.done.left_out[job.name] = error
-            if self.progress is not None:
-                self.progress(count, len(self.jobs), job.name)
+            self.progress(count, len(self.jobs))
         self.results.sweep(targets)  # what dead workers left
 
     def _outcomes(self, jobs: list[Job]) -> Iterator[Outcome]:
@@ -258,8 +216,7 @@ class _Call:
                 parts[waiting[place]] = part
                 self.done.written += len(part.images)
                 count += len(lots[place].jobs)
-                if self.progress is not None:
-                    self.progress(count, len(self.jobs), part.part)
+                self.progress(count, len(self.jobs))
         self.results.sweep(names)
         ordered = [parts[number] for number in range(len(shards))]
         for part in ordered:

@@ -22,9 +22,7 @@ from calco.data.recipes import steps_of
 from calco.imaging import Image, Resampling
 from calco.imaging.arrays import FILTERS
 from calco.imaging.strips import Strips, Whole
-from calco.inference.inputs import adapted, region_of, transparency_tells
-from calco.inference.network import Network, dropout
-from calco.inference.tiling import Rows
+from calco.inference.network import Network, Rows, adapted, dropout, region_of, transparency_tells
 from calco.networks.generator import Generator, surroundings
 
 _PIXELS: Final = 1 << 20  # that are worked on together
@@ -53,14 +51,9 @@ class Drawing:
 
 
 def draw(
-    network: Network,
-    source: Strips,
-    *,
-    mask: Image | None = None,
-    noise_seed: int | None = None,
-    native: bool = False,
-    moved: Moved | None = None,
-) -> Drawing:
+    network: Network, source: Strips, *, mask: Image | None = None, noise_seed: int | None = None,
+    native: bool = False, moved: Moved | None = None,
+) -> Drawing:  # fmt: skip
     """Translate an image some rows at a time; the arguments are those of the Translator."""
     height, width, _ = source.shape
     size = fitted_size((width, height), 0 if native else whole_side(network.info.jitter), network.info.jitter)

@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,23 +12,26 @@ from torch import Tensor, nn
 
 from calco import imaging
 from calco.errors import CalcoError
+from calco.files import digest
 from calco.imaging import Image
 from calco.inference.folder import (
     DESCRIPTION,
+    EXPORTED,
     FORMAT,
     ModelInfo,
     find_folder,
     fitting,
     info_of,
+    is_exported,
     mean_name,
     read_description,
 )
-from calco.inference.graph_files import as_description, ends_as, explained, read_record
-from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime
+from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime, as_description, explained, read_record
 from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.generator import Generator, output_channels
 from calco.networks.machine import choose_device, choose_precision
+from calco.records import to_record
 
 
 def model_folder(path: str | Path) -> Path:
@@ -73,18 +77,25 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> 
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = folder / mean_name(info)
     return Translator(
-        info,
-        generator,
-        mean_target=imaging.read(mean, background="channel") if mean.is_file() else None,
-        device=chosen,
-        precision=dtype,
-    )
+        info, generator, device=chosen, precision=dtype,
+        mean_target=lambda: imaging.read(mean, background="channel") if mean.is_file() else None,
+    )  # fmt: skip
 
 
-__all__ = ["Description", "ExportedTranslator", "describe", "is_exported", "load_exported"]
+def weights_digest(model: str | Path | Translator) -> str:
+    """Return a digest of a model: of its weights and of its description."""
+    if isinstance(model, Translator):
+        total = hashlib.sha256(repr(to_record(replace(model.info, provenance={}, scores={}))).encode())
+        for name, tensor in sorted(model.generator.state_dict().items()):
+            total.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return total.hexdigest()[:16]
+    if is_exported(model):
+        return digest(model)
+    folder = model_folder(model)
+    return digest(folder / DESCRIPTION)  # it holds the digest of the weights, which loading checks
+
 
 EXPORT_FORMAT: Final = 1
-ENDINGS: Final = {".onnx": "onnx", ".zip": "openvino"}
 PRECISIONS: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
 
 
@@ -107,11 +118,6 @@ class Description:
         return info_of(self.model, "the model in it")
 
 
-def is_exported(path: str | Path) -> bool:
-    """Return whether a path means an exported file, by its ending."""
-    return ends_as(path, ENDINGS)
-
-
 def describe(path: str | Path) -> Description:
     """Read the description in an exported file."""
     file = Path(path)
@@ -119,7 +125,7 @@ def describe(path: str | Path) -> Description:
     if record.get("kind") == "detector":
         raise CalcoError(f"{file} holds a detector, not a translator; calco detect predict takes it")
     found = as_description(record, file, Description, (EXPORT_FORMAT, FORMAT))
-    if found.kind != ENDINGS[file.suffix]:
+    if found.kind != EXPORTED[file.suffix]:
         raise CalcoError(f"{file} is damaged (it says that it is {found.kind}); export the model again")
     if found.precision not in PRECISIONS:
         raise CalcoError(f"{file} is of precision {found.precision}; known are {', '.join(PRECISIONS)}")
@@ -172,17 +178,12 @@ class ExportedTranslator(Translator):
         channels = output_channels(like.composition, like.out_channels, like.holes)
         generator = Generator(
             _Elsewhere(runtime, like.backbone.depth, channels, file),  # type: ignore[arg-type]
-            composition=like.composition,
-            out_channels=like.out_channels,
-            holes=like.holes,
-        )
+            composition=like.composition, out_channels=like.out_channels, holes=like.holes,
+        )  # fmt: skip
         super().__init__(
-            info,
-            generator,
-            mean_target=_decoded(description.mean_target),
-            device=runtime.device,
-            precision=PRECISIONS[description.precision],
-        )
+            info, generator, device=runtime.device, precision=PRECISIONS[description.precision],
+            mean_target=lambda: _decoded(description.mean_target),
+        )  # fmt: skip
         self.description = description
         self.runtime = runtime
 

@@ -2,8 +2,8 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,42 @@ _EVERY: Final = 64  # results between two versions of the log at an address
 VERB: Final = "calco translate"
 MANIFEST: Final = "translation.json"
 VERSION: Final = 2
+
+
+@dataclass
+class Translation:
+    """Result of translating images."""
+
+    out: Path | str  # folder or file; a string if it is an address
+    written: int = 0  # images written now
+    kept: int = 0  # images that an earlier call with the same model had written
+    left_out: dict[str, str] = field(default_factory=dict)  # reason by name
+    notes: list[str] = field(default_factory=list)  # sentences on what is not used, such as further pages
+    computed_on: str = ""  # such as "cpu in bf16"
+
+
+@dataclass
+class VideoResult:
+    """Result of translating a video."""
+
+    out: Path
+    frames: int = 0  # translated now
+    kept: int = 0  # frames from before an interruption
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)  # sentences on damage and on differences from the source
+    psnr: float | None = None  # mean over the frames, dB, of a side-by-side video
+    page: Path | None = None  # of the report of a side-by-side video
+
+
+@dataclass
+class VideosResult:
+    """Result of translating several videos."""
+
+    out: Path
+    done: list[VideoResult] = field(default_factory=list)
+    kept: int = 0  # videos that an earlier call with the same model had written
+    left_out: dict[str, str] = field(default_factory=dict)  # reason by name
+    computed_on: str = ""  # such as "cpu in bf16"
 
 
 class Results:
@@ -53,41 +89,33 @@ def results_in(base: str | None, target: str, *, overwrite: bool) -> Iterator[Re
         with new_file(target, VERB, overwrite=overwrite):
             yield Results()
     elif is_url(base):
-        there = RemoteResults(base, overwrite=overwrite)
-        try:
+        with contextlib.closing(_RemoteResults(base, overwrite=overwrite)) as there:
             yield there
-        finally:
-            there.close()
     else:
         with writing_folder(base, VERB, overwrite=overwrite) as outputs:
-            yield FolderResults(outputs)
+            yield _FolderResults(outputs)
 
 
-class FolderResults(Results):
+class _FolderResults(Results):
     """Results in a folder on this disk; whichever process writes a file logs it."""
 
     def __init__(self, outputs: Outputs) -> None:
         self.outputs = outputs
 
     def check(self, places: Sequence[str]) -> None:
-        """As `Results.check`."""
         self.outputs.check(places)
 
     def owns(self, place: str) -> bool:
-        """As `Results.owns`."""
         return self.outputs.owns(place)
 
     def is_done(self, place: str, settings: str, inputs: Sequence[str]) -> bool:
-        """As `Results.is_done`."""
         stamps = self.outputs.stamps(self._key(place), settings)
         return stamps is not None and same_inputs(inputs, stamps) and self.outputs.owns(place)
 
     def note_done(self, place: str, settings: str, stamps: Sequence[Stamp]) -> None:
-        """As `Results.note_done`."""
         self.outputs.note_done(self._key(place), settings, stamps)
 
     def remove(self, place: str) -> None:
-        """As `Results.remove`."""
         self.outputs.check([place])
         self.outputs.remove(place)
 
@@ -95,7 +123,7 @@ class FolderResults(Results):
         return self.outputs.name_of(place) or place
 
 
-class RemoteResults(Results):
+class _RemoteResults(Results):
     """Results at an address, where no file can grow: the log is written anew after some results, and at the end.
 
     Names are claimed before anything is written, so that results after the last version of the log still count as
@@ -117,7 +145,6 @@ class RemoteResults(Results):
             self._claimed, self._done = set(record["claimed"]), dict(record["done"])
 
     def check(self, places: Sequence[str]) -> None:
-        """As `Results.check`."""
         names = {place: self._name(place) for place in places}
         if others := [place for place, name in names.items() if name in self._names and not self._mine(place)]:
             more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
@@ -133,18 +160,15 @@ class RemoteResults(Results):
         return bool(row["version"] == storage.version(place))
 
     def owns(self, place: str) -> bool:
-        """As `Results.owns`."""
         return self._name(place) in self._names and self._mine(place)
 
     def is_done(self, place: str, settings: str, inputs: Sequence[str]) -> bool:
-        """As `Results.is_done`."""
         row = self._done.get(self._name(place))
         if row is None or row["settings"] != settings or self._name(place) not in self._names:
             return False
         return same_inputs(inputs, row["inputs"]) and bool(row["version"] == storage.version(place))
 
     def note_done(self, place: str, settings: str, stamps: Sequence[Stamp]) -> None:
-        """As `Results.note_done`."""
         row = {"settings": settings, "inputs": list(stamps), "version": storage.version(place)}
         self._done[self._name(place)] = row
         self._waiting += 1
@@ -152,21 +176,18 @@ class RemoteResults(Results):
             self.write()
 
     def remove(self, place: str) -> None:
-        """As `Results.remove`."""
         self.check([place])
         if self._name(place) in self._names:
             storage.remove(place)
 
     def sweep(self, places: Sequence[str]) -> None:
-        """Do nothing: no file is half written at an address."""
+        pass  # no file is half written at an address
 
     def close(self) -> None:
-        """Write the log, unless nothing has been noted since its last version."""
         if self._waiting:
             self.write()
 
     def write(self) -> None:
-        """Write the log."""
         self._waiting = 0
         record = {"format": _FORMAT, "claimed": sorted(self._claimed), "done": self._done}
         storage.write(self._log, json.dumps(record, ensure_ascii=False) + "\n")
@@ -216,9 +237,3 @@ def claim(manifest: str, made_by: dict[str, Any], *, overwrite: bool) -> None:
 def write_manifest(manifest: str, content: dict[str, Any]) -> None:
     """Write a manifest."""
     storage.write(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def check_not_input(source: str, target: str | Path) -> None:
-    """Refuse to replace what is read."""
-    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
-        raise CalcoError(f"the result would replace {source}; choose another --out")

@@ -1,19 +1,202 @@
-"""Exported files in ONNX Runtime or OpenVINO. Each runs the whole file, or its network alone."""
+"""Exported files, in ONNX or OpenVINO: read, whatever their origin, and run.
 
-from collections.abc import Callable
+An ONNX file may name other files for the values of its tensors, wherever a tensor may stand: among the initialisers,
+in the attributes of nodes, in the graphs inside loops and branches, in functions. A zip file may unpack to a thousand
+times its size. Both are refused before a runtime sees them.
+"""
+
+import contextlib
+import importlib.util
+import math
+import zipfile
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from calco.inference.graph_files import explained, needs, openvino_core, read_onnx, read_openvino
+from calco.errors import CalcoError, MissingExtraError
+from calco.files import explain, parse_json
 
 if TYPE_CHECKING:
     import onnx
+
+KEY: Final = "calco"  # of the description, in both kinds of files
+XML, BIN = "model.xml", "model.bin"
+_MOST_BYTES: Final = 2**31 - 1  # of an ONNX file: where messages of protobuf end
+_MOST_XML: Final = 2**27
+_MOST_WEIGHTS: Final = 2**33
+_VALUES_A_BYTE: Final = 8  # types of one bit have as many
+_MOST_VALUES: Final = 2**28  # that a node may make of a shape which stands in the file
+
+
+def needs(*modules: str, extra: str) -> None:
+    """Check that the libraries of an extra are installed."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"{missing[0]} is not installed, and exported models need it; pip install 'calco[{extra}]'"
+        )
+
+
+def read_onnx(path: Path) -> "onnx.ModelProto":
+    """Read an ONNX file that needs no other file and no operators of its own; otherwise ValueError."""
+    needs("onnx", extra="export")
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError("it is larger than 2 GB, which no ONNX file is")
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except DecodeError as error:
+        raise ValueError("it is cut short, or no ONNX") from error
+    if model.training_info:
+        raise ValueError("it holds a training, and only a model is read")
+    own = {function.domain for function in model.functions}
+    shapes: dict[str, onnx.TensorProto] = {}
+    for part in _messages(model):
+        if isinstance(part, onnx.TensorProto):
+            _check_tensor(part)
+            shapes[part.name] = part
+        elif isinstance(part, onnx.NodeProto) and part.domain not in {"", "ai.onnx", *own}:
+            raise ValueError(f"its graph uses operators of {part.domain}, which only a foreign library computes")
+    _check_sizes(model, shapes)
+    return model
+
+
+def _messages(model: "onnx.ModelProto") -> Iterator[Any]:
+    """Yield every message in a model: tensors and nodes at any depth, in functions, loops and branches too."""
+    from google.protobuf.message import Message
+
+    waiting: list[Any] = [model]
+    while waiting:
+        message = waiting.pop()
+        yield message
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if isinstance(value, Message) else value)
+
+
+def _check_tensor(tensor: "onnx.TensorProto") -> None:
+    """Raise ValueError if a tensor's values lie in another file, or are fewer than it claims."""
+    if tensor.data_location == tensor.EXTERNAL or tensor.external_data:
+        raise ValueError("its weights lie in other files")
+    if any(side < 0 for side in tensor.dims):
+        raise ValueError("a tensor in it has a side below 0")
+    fields = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+    held = len(tensor.raw_data) + sum(len(getattr(tensor, field)) for field in fields)
+    if tensor.dims and math.prod(tensor.dims) > _VALUES_A_BYTE * held:
+        raise ValueError("a tensor in it claims more values than the file holds")
+
+
+def _check_sizes(model: "onnx.ModelProto", tensors: dict[str, "onnx.TensorProto"]) -> None:
+    """Raise ValueError if a node makes an enormous tensor of a shape that the file holds."""
+    from onnx import numpy_helper
+
+    nodes = list(model.graph.node)
+    known = {tensor.name: tensor for tensor in tensors.values()}
+    known |= {node.output[0]: each.t for node in nodes for each in node.attribute
+              if node.op_type == "Constant" and each.name == "value" and node.output}  # fmt: skip
+    for node in nodes:
+        place = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Resize": 3}.get(node.op_type)
+        if place is None or len(node.input) <= place or node.input[place] not in known:
+            continue
+        sides = numpy_helper.to_array(known[node.input[place]]).flatten().tolist()
+        if math.prod(int(side) for side in sides if isinstance(side, int)) > _MOST_VALUES:
+            raise ValueError(f"a node in it ({node.op_type}) makes more than {_MOST_VALUES:,} values")
+
+
+@lru_cache(maxsize=1)
+def openvino_core() -> Any:
+    """Return OpenVINO's core: one for the process, as long as that lives.
+
+    The CPU plugin gives the thread that loads it a stack for signals, and takes that away when the last core goes,
+    without telling the kernel: the next signal (a child that ends is enough) would end the process.
+    """
+    needs("openvino", extra="openvino")
+    import openvino
+
+    return openvino.Core()
+
+
+def read_openvino(path: Path) -> Any:
+    """Read the model in a zip file that holds nothing else, uncompressed; otherwise ValueError."""
+    needs("openvino", extra="openvino")
+    import openvino
+
+    try:
+        with zipfile.ZipFile(path) as file:
+            entries = {entry.filename: entry for entry in file.infolist()}
+            if sorted(entry.filename for entry in file.infolist()) != [BIN, XML]:
+                raise ValueError(f"it is no OpenVINO model in a zip file, which holds {XML} and {BIN} alone")
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+                raise ValueError("it is compressed, which calco export never does")
+            if entries[XML].file_size > _MOST_XML or entries[BIN].file_size > _MOST_WEIGHTS:
+                raise ValueError(f"it is larger than a model may be: {XML} 128 MB, {BIN} 8 GB")
+            xml, weights = file.read(XML), file.read(BIN)
+        held = openvino.Tensor(np.frombuffer(weights, np.uint8))
+        return openvino_core().read_model(model=xml, weights=held)
+    except (zipfile.BadZipFile, KeyError, RuntimeError, EOFError, NotImplementedError) as error:
+        raise ValueError("it is damaged, or no OpenVINO model in a zip file") from error
+
+
+def described(path: Path) -> str | None:
+    """Return the description that `calco export` put into a file; None if there is none."""
+    if path.suffix == ".onnx":
+        return {entry.key: entry.value for entry in read_onnx(path).metadata_props}.get(KEY)
+    model = read_openvino(path)
+    return str(model.get_rt_info([KEY]).astype(str)) if model.has_rt_info([KEY]) else None
+
+
+D = TypeVar("D")
+
+
+@contextlib.contextmanager
+def explained(file: Path) -> Iterator[None]:
+    """Turn errors of runtimes about a file into a CalcoError."""
+    try:
+        yield
+    except CalcoError:
+        raise
+    except OSError as error:
+        raise explain(error, file, "read") from error
+    except Exception as error:  # the libraries' own kinds of errors have no name in common
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CalcoError(f"{file} cannot be used: {reason}; export the model again, or copy the file again") from error
+
+
+def read_record(file: Path, verb: str) -> dict[str, Any]:
+    """Read the description in a file that the command `verb` exported, as plain data."""
+    with explained(file):
+        text = described(file)
+    if text is None:
+        raise CalcoError(f"{file} was not written by {verb} (it has no description); name a file that was")
+    return parse_json(text.encode(), file)
+
+
+def as_description(record: dict[str, Any], file: Path, kind: type[D], formats: tuple[int, int]) -> D:
+    """Convert a description to a dataclass; `formats` are the newest known of the description and of its model."""
+    if not isinstance(record.get("format"), int) or not isinstance(record.get("model"), dict):
+        raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
+    inner = record["model"].get("format", 0)
+    if not isinstance(inner, int):
+        raise CalcoError(f"{file} is damaged (the format of its model is {inner!r}); export the model again")
+    if record["format"] > formats[0] or inner > formats[1]:
+        raise CalcoError(
+            f"{file} is of a newer format than this Calco reads ({formats[0]}); update Calco: "
+            "pip install --upgrade calco"
+        )
+    try:
+        return msgspec.convert(record, kind)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise CalcoError(f"{file} is damaged ({error}); export the model again") from error
+
 
 # Tensors of a file: bytes in, input of the composition, input of the network, its output, bytes out.
 INPUT, PREPARED, SEEN, MAPS, OUTPUT = "image", "prepared", "seen", "maps", "drawn"

@@ -1,6 +1,8 @@
 """The Translator: a loaded model, applied to one image."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,18 +15,9 @@ from calco.errors import CalcoError, enough_memory
 from calco.imaging import Image
 from calco.imaging.strips import Whole
 from calco.inference.folder import ModelInfo
-from calco.inference.inputs import adapted
 from calco.inference.large import draw
-from calco.inference.network import Network, dropout
+from calco.inference.network import Network, adapted, dropout
 from calco.networks.generator import Generator
-
-
-class _View(NamedTuple):
-    """An image as the network sees it."""
-
-    dtype: np.dtype[Any]  # of the image
-    prepared: Tensor  # 1, C, H, W, at its own size
-    seen: Tensor  # 1, C, h, w, at the network's
 
 
 class Translator(Network):
@@ -37,21 +30,20 @@ class Translator(Network):
     Attributes:
         info: Description of the model.
         device: Device of the computation.
-        mean_target: Mean of the targets of the training, HWC uint8, or None.
         overlay: How painted masks are laid over the image; None gives the masks alone.
     """
 
     def __init__(
-        self,
-        info: ModelInfo,
-        generator: Generator,
-        *,
-        mean_target: Image | None = None,
-        device: str | torch.device = "cpu",
-        precision: torch.dtype = torch.float32,
-    ) -> None:
+        self, info: ModelInfo, generator: Generator, *, mean_target: Callable[[], Image | None] = lambda: None,
+        device: str | torch.device = "cpu", precision: torch.dtype = torch.float32,
+    ) -> None:  # fmt: skip
         super().__init__(info, generator, torch.device(device), precision)
-        self.mean_target = mean_target
+        self._mean_target = mean_target
+
+    @cached_property
+    def mean_target(self) -> Image | None:
+        """Mean of the targets of the training, HWC uint8; None if the model does not hold it."""
+        return self._mean_target()
 
     def __call__(
         self, image: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
@@ -84,11 +76,11 @@ class Translator(Network):
             if height * width > imaging.LARGE:
                 return draw(self, Whole(image), mask=mask, noise_seed=noise_seed, native=native).whole()
             with torch.inference_mode(), dropout(self.backbone, noise_seed):
-                view = self._view(image, mask, native)
-                return self._composed(view, self.maps(view.seen))
+                prepared, seen = self._prepared(image, mask, native)
+                return self._composed(prepared, self.maps(seen), image.dtype)
 
-    def _view(self, image: Image, mask: Image | None, native: bool) -> "_View":
-        """Prepare an image for the network."""
+    def _prepared(self, image: Image, mask: Image | None, native: bool) -> tuple[Tensor, Tensor]:
+        """Prepare an image for the network: 1, C, H, W at its own size, and 1, C, h, w at the network's."""
         height, width = image.shape[:2]
         jitter = self.info.jitter
         image = adapted(image, mask, self.info.recipe, self.info.in_channels, self.info.source.background)
@@ -96,23 +88,22 @@ class Translator(Network):
         image = imaging.as_channels(image, self.info.in_channels, paper)
         size = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
         prepared = self.generator.prepare(self.tensor(image))
-        seen = prepared if size == (width, height) else self._resized(image, prepared, size)
-        return _View(image.dtype, prepared, seen)
+        return prepared, prepared if size == (width, height) else self._resized(image, prepared, size)
 
-    def _composed(self, view: "_View", maps: Tensor) -> Image:
+    def _composed(self, prepared: Tensor, maps: Tensor, dtype: np.dtype[Any]) -> Image:
         """Compose the network's maps with the image, at its size."""
-        size = view.prepared.shape[2:]
+        size = prepared.shape[2:]
         if maps.shape[2:] != size:
             if self.resizes_classes:
                 classes = self.resized_classes(
                     self.classes_of(maps),
                     lambda plane: F.interpolate(plane.contiguous(), size, mode="bicubic", antialias=True),
                 )
-                return self.coloured(view.prepared, classes, view.dtype)
+                return self.coloured(prepared, classes, dtype)
             # Bicubic overshoots at edges; the maps' own range is [-1, 1].
             # With the channels last, torch 2 is wrong by up to a quarter where the result is one pixel wide.
             maps = F.interpolate(maps.contiguous(), size, mode="bicubic", antialias=True).clamp(-1, 1)
-        return self.finished(view.prepared, maps, view.dtype)
+        return self.finished(prepared, maps, dtype)
 
     def _resized(self, image: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Resize a prepared image for the network, resampled as the images of the training were."""

@@ -1,24 +1,41 @@
-"""A model over videos: decoded, translated and encoded as one stream, and resumed after an interruption."""
+"""A model over videos: decoded, rendered and encoded as one stream, and resumed after an interruption."""
 
 import itertools
+import logging
 import os
 import time as clocks
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import cv2
+import numpy as np
 
 from calco import imaging
+from calco.data.mask_encoding import read_mask
+from calco.data.recipes import recipe_here, steps_of
+from calco.data.recipes.colorize import grey_of
+from calco.data.recipes.erase import given_region
+from calco.data.recipes.strokes import Bools
+from calco.data.sample import Pair
 from calco.data.sources.folders import nothing_in
-from calco.errors import CalcoError, DiskError
+from calco.errors import CalcoError, DiskError, UsageError
 from calco.files import list_files, sweep_files
-from calco.inference.comparison import report_files, write_report
+from calco.imaging import Image
+from calco.inference.comparison import ComparisonSheet, psnr, report_files, write_report
+from calco.inference.config import TranslateConfig
+from calco.inference.folder import ModelInfo
+from calco.inference.loading import weights_digest
+from calco.inference.network import adapted, pair_maker
 from calco.inference.results import (
     MANIFEST,
     VERB,
     VERSION,
-    check_not_input,
+    VideoResult,
+    VideosResult,
     claim,
     same_inputs,
     stamps_of,
@@ -26,21 +43,57 @@ from calco.inference.results import (
 )
 from calco.inference.steady import Steady
 from calco.inference.translator import Translator
-from calco.inference.video_rendering import RenderOptions, VideoRenderer
 from calco.journal import remove as remove_journal
 from calco.locks import locked_file
-from calco.outputs import Outputs, new_file, settings_digest, writing_folder
+from calco.outputs import Outputs, check_not_input, new_file, settings_digest, writing_folder
 from calco.records import check_numbers
 from calco.video.encoding import choose_codec, written_as
 from calco.video.frame_image import WHITE
-from calco.video.frames import result_folder
-from calco.video.names import is_video
-from calco.video.reading import Video
-from calco.video.recorded import VideoRun, check_begin, frame_count, identity_of
+from calco.video.names import is_moving, is_video, names_video, result_folder, seconds_of
+from calco.video.pipeline import RenderedFrame
+from calco.video.reading import Frame, Video
+from calco.video.recorded import VideoRun, VideoStep, check_begin, frame_count, identity_of
 from calco.video.writing import VideoWriter, part_of
 
-Progress = Callable[[int, int | None, str], None]
-"""Called after each frame with the number done, the number in all where it is known, and the video's name."""
+_log = logging.getLogger(__name__)
+
+_LOOKBACK: Final = 8  # frames before the place where it resumes, from which steadying takes its memory
+Progress = Callable[[int, int | None], None]
+"""Called after each frame with the number done, and the number in all where it is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOptions:
+    """How frames are rendered."""
+
+    mask: Image | None = None  # HWC, redrawn in every frame
+    noise_seed: int | None = None  # as of the Translator, for all frames; also seeds inputs that are made
+    native: bool = False  # as of the Translator
+    make_input: bool = False  # make the input of each frame by the model's recipe
+    side_by_side: bool = False  # the same, and show truth, input and output together
+    holes_per_frame: bool = False  # the recipe's random numbers differ from frame to frame
+    recipe: str | None = None  # file of a custom recipe
+    allow_code: bool = False  # run that file although nobody has named it here
+
+
+def render_options(config: TranslateConfig, info: ModelInfo) -> RenderOptions:
+    """Return how the frames of a video or a live source are rendered."""
+    masks = None if config.masks is None else str(config.masks)
+    makes = config.make_input or config.side_by_side
+    if masks is not None and makes:
+        raise UsageError("--masks marks what to redraw, and the recipe erases by itself; give one of them")
+    if masks is not None and not os.path.isfile(masks):
+        raise UsageError(f"--masks {masks} must be one image, which serves for all frames of a video; name its file")
+    if not makes and (config.recipe is not None or config.allow_code or config.holes_per_frame):
+        raise UsageError(
+            "--recipe, --allow-code and --holes-per-frame serve --side-by-side and --make-input; give one of these too"
+        )
+    return RenderOptions(
+        mask=None if masks is None else given_region(read_mask(masks), info.recipe.erase)[..., None],
+        noise_seed=config.noise_seed,
+        native=config.native, make_input=config.make_input, side_by_side=config.side_by_side,
+        holes_per_frame=config.holes_per_frame, recipe=config.recipe, allow_code=config.allow_code,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,27 +127,94 @@ class VideoOptions:
                 "steady": self.steadier is not None}  # fmt: skip
 
 
-@dataclass
-class VideoResult:
-    """Result of translating a video."""
+class VideoRenderer(VideoStep):
+    """A model that renders the frames of a video; `sheet` is the layout of a side-by-side video."""
 
-    out: Path
-    frames: int = 0  # translated now
-    kept: int = 0  # frames from before an interruption
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)  # sentences on damage and on differences from the source
-    psnr: float | None = None  # mean over the frames, dB, of a side-by-side video
-    page: Path | None = None  # of the report of a side-by-side video
+    def __init__(self, translator: Translator, video: Video, options: RenderOptions, steadier: Steady | None = None,
+                 frames: int | None = None) -> None:  # fmt: skip
+        """Prepare for a video of a number of frames, where that is known."""
+        self.translator, self.options, self.steadier = translator, options, steadier
+        self.lookback = _LOOKBACK / video.rate if steadier is not None else Fraction(0)
+        makes = options.make_input or options.side_by_side
+        self._make = _maker(translator.info, options, video) if makes else None
+        self.sheet = ComparisonSheet(video.size, frames or 0) if options.side_by_side else None
+        self.size = self.sheet.size if self.sheet is not None else video.size
+        self.first, self.start = 0, Fraction(0)  # number and seconds of the first frame that is written
+
+    def __call__(self, frames: Sequence[Frame]) -> list[RenderedFrame]:
+        """Render frames; they come in order."""
+        return [self._rendered(frame) for frame in frames]
+
+    def _rendered(self, frame: Frame) -> RenderedFrame:
+        options, image = self.options, frame.image
+        if self._make is None:
+            shown = image
+            output = self.translator(image, mask=options.mask, noise_seed=options.noise_seed, native=options.native)
+        else:
+            shown, mask, scaled = self._make(frame)
+            if scaled is not None:  # made at the scale of training, and so shown as it is
+                small = self.translator(scaled, noise_seed=options.noise_seed, native=True)
+                output = imaging.resize(small, (image.shape[1], image.shape[0]))
+            else:
+                output = self.translator(image, mask=mask, noise_seed=options.noise_seed, native=options.native)
+        output = rgb(output)
+        if self.steadier is not None:
+            output = self.steadier(rgb(shown), output)
+        if self.sheet is None or frame.number < self.first:
+            return RenderedFrame(frame, output)
+        score = psnr(output, image)
+        seconds = float(max(Fraction(0), frame.time - self.start))
+        return RenderedFrame(frame, self.sheet.render((image, rgb(shown), output), score), [score, seconds])
+
+
+def rgb(image: Image) -> Image:
+    """Return an image as a person sees it, HW3 `uint8`."""
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return image
+    return imaging.as_channels(imaging.as_dtype(imaging.visible(image), np.uint8), 3)
+
+
+_Made = tuple[Image, Bools | None, Image | None]  # shown input, mask for the translator, input at the training's scale
+
+
+def _maker(info: ModelInfo, options: RenderOptions, video: Video) -> Callable[[Frame], _Made]:
+    """Return what makes inputs of frames: at full size where grey and holes do it, else at the scale of training."""
+    config = recipe_here(info.recipe, options.recipe)
+    steps, name = steps_of(config.recipe), video.path.rpartition("/")[2]
+    make = pair_maker(info, recipe=options.recipe, allow_code=options.allow_code, seed=options.noise_seed or 0)
+
+    def pair(frame: Frame) -> Pair:
+        number = frame.pts if frame.pts is not None else frame.number
+        return make(frame.image, f"{name}/{number}" if options.holes_per_frame else name)
+
+    once: list[Bools] = []
+
+    def with_holes(frame: Frame) -> _Made:
+        height, width = frame.image.shape[:2]
+        if not once or options.holes_per_frame:
+            region = pair(frame).region
+            assert region is not None
+            flat = np.asarray(region, np.uint8).reshape(region.shape[:2])
+            once[:] = [cv2.resize(flat, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)]
+        shown = adapted(frame.image, once[0], info.recipe, info.in_channels, info.source.background)
+        return shown, once[0], None
+
+    def grey(frame: Frame) -> _Made:
+        return grey_of(frame.image, config.colorize), None, None
+
+    def other(frame: Frame) -> _Made:
+        made = pair(frame).input
+        return imaging.resize(made, (frame.image.shape[1], frame.image.shape[0])), None, made
+
+    if set(steps) <= {"colorize", "erase"}:
+        return with_holes if "erase" in steps else grey
+    return other
 
 
 def translate_video(
-    translator: Translator,
-    source: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    options: VideoOptions | None = None,
-    *,
-    progress: Progress | None = None,
-) -> VideoResult:
+    translator: Translator, source: str | os.PathLike[str], out: str | os.PathLike[str],
+    options: VideoOptions | None = None, *, progress: Progress = lambda _done, _total: None,
+) -> VideoResult:  # fmt: skip
     """Translate a video; size, rate, times, sound, colours and title are kept.
 
     An interrupted call resumes when it is repeated with the same model and options. Under the name `out` there is a
@@ -114,11 +234,10 @@ def _reports_of(target: Path, options: VideoOptions) -> list[Path]:
 
 
 def _translated(
-    translator: Translator, source: str, target: Path, options: VideoOptions, progress: Progress | None
+    translator: Translator, source: str, target: Path, options: VideoOptions, progress: Progress
 ) -> VideoResult:
     """Translate a video for a caller that holds the lock and knows that the files may be replaced."""
     began = clocks.monotonic()
-    choose_codec(options.codec, str(target))
     video = Video(source, background=imaging.background_colour(translator.info.source.background) or WHITE)
     check_begin(video, options.start)
     if options.overwrite:
@@ -138,7 +257,7 @@ def _translated(
         if renderer.sheet is not None:
             for score, _ in itertools.islice(writer.notes(), work.kept):
                 renderer.sheet.extend(score)
-        work.run((lambda done: progress(done, work.total, video.path)) if progress is not None else lambda _done: None)
+        work.run(lambda done: progress(done, work.total))
         result.frames = work.frames
         writer.finish()
         scores = [(float(time), float(score)) for score, time in writer.notes()]
@@ -148,17 +267,6 @@ def _translated(
         result.page = write_report(target, source, scores, renderer.sheet)
     result.seconds = clocks.monotonic() - began
     return result
-
-
-@dataclass
-class VideosResult:
-    """Result of translating several videos."""
-
-    out: Path
-    done: list[VideoResult] = field(default_factory=list)
-    kept: int = 0  # videos that an earlier call with the same model had written
-    left_out: dict[str, str] = field(default_factory=dict)  # reason by name
-    computed_on: str = ""  # such as "cpu in bf16"
 
 
 def list_videos(sources: list[str], out: Path) -> list[tuple[str, str]]:
@@ -182,7 +290,7 @@ def list_videos(sources: list[str], out: Path) -> list[tuple[str, str]]:
 
 def translate_videos(
     translator: Translator, sources: list[str], out: str | os.PathLike[str], options: VideoOptions | None = None, *,
-    progress: Progress | None = None,
+    progress: Progress = lambda _done, _total: None,
 ) -> VideosResult:  # fmt: skip
     """Translate videos, and folders of them, into a folder; one that cannot be read is left out.
 
@@ -211,7 +319,7 @@ def translate_videos(
 
 def _translate(
     translator: Translator, source: str, name: str, options: VideoOptions, outputs: Outputs, result: VideosResult,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:  # fmt: skip
     """Translate one of the videos, unless its result is there."""
     target, settings = result.out / written_as(name, options.codec), settings_digest(options.record())
@@ -229,3 +337,22 @@ def _translate(
         raise
     except CalcoError as error:
         result.left_out[name] = str(error)
+
+
+def translated(config: TranslateConfig, translator: Translator, progress: Progress) -> VideosResult:
+    """Translate the videos that a configuration names, into one file or a folder."""
+    options = VideoOptions(
+        codec=config.codec, quality=config.quality, render=render_options(config, translator.info),
+        overwrite=config.overwrite, made_by={"model": weights_digest(config.model), **translator.settings},
+        start=seconds_of(config.from_ or "0"), stop=None if config.to is None else seconds_of(config.to),
+        steadier=partial(Steady.of, translator.info) if config.steady else None,
+    )  # fmt: skip
+    if translator.info.palette is not None and translator.overlay is None:
+        _log.warning("video codecs change the colours of classes; to keep them exact, translate the frames as images")
+    inputs, out = [*config.inputs], str(config.out)
+    if len(inputs) == 1 and is_moving(inputs[0], out) and not os.path.isdir(inputs[0]) and names_video(out):
+        done = translate_video(translator, inputs[0], out, options, progress=progress)
+        return VideosResult(done.out, [done], computed_on=translator.computed_on)
+    result = translate_videos(translator, inputs, out, options, progress=progress)
+    result.computed_on = translator.computed_on
+    return result

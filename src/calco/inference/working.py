@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -23,21 +23,18 @@ from calco.data.recipes.erase import given_region
 from calco.data.sample import generator
 from calco.data.shards import END, member_bytes, member_name
 from calco.errors import CalcoError, DiskError, enough_memory
-from calco.files import digest, make_folder
+from calco.files import make_folder
 from calco.imaging import Image
 from calco.imaging.arrays import in_strips
 from calco.imaging.strips import is_large, open_large
 from calco.imaging.writing import write_strips
-from calco.inference.folder import DESCRIPTION
-from calco.inference.inputs import Maker, pair_maker
 from calco.inference.large import Drawing, Moved, draw
-from calco.inference.loading import is_exported, load, model_folder
-from calco.inference.overlay import Overlay
+from calco.inference.loading import load, weights_digest
+from calco.inference.network import Maker, Overlay, pair_maker
 from calco.inference.results import VERB, same_inputs, stamps_of
 from calco.inference.translator import Translator
 from calco.networks.machine import make_ready
 from calco.outputs import Outputs, Stamp
-from calco.records import to_record
 
 _AHEAD: Final = 4  # images that are read, or wait to be written, beside the one in work
 _LESS_MEMORY: Final = "close other programs, or give a smaller image"
@@ -214,19 +211,6 @@ class Work:
             worker.held.enter_context(Outputs(self.out, VERB, overwrite=self.overwrite).active())
         make_ready(worker.translator.device, exact=self.precision == "fp32")
         return worker
-
-
-def weights_digest(model: str | Path | Translator) -> str:
-    """Return a digest of a model: of its weights and of its description."""
-    if isinstance(model, Translator):
-        total = hashlib.sha256(repr(to_record(replace(model.info, provenance={}, scores={}))).encode())
-        for name, tensor in sorted(model.generator.state_dict().items()):
-            total.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        return total.hexdigest()[:16]
-    if is_exported(model):
-        return digest(model)
-    folder = model_folder(model)
-    return digest(folder / DESCRIPTION)  # it holds the digest of the weights, which loading checks
 
 
 class Worker:

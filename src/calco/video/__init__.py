@@ -15,23 +15,9 @@ if TYPE_CHECKING:
     from calco.video.writing import VideoWriter as VideoWriter
 
 _HOMES = {
-    "Follower": "calco.video.motion:Follower",
-    "Frame": "calco.video.reading:Frame",
-    "Motion": "calco.video.motion:Motion",
-    "Video": "calco.video.reading:Video",
-    "VideoWriter": "calco.video.writing:VideoWriter",
-    "chroma_of": "calco.video.motion:chroma_of",
-    "luma": "calco.video.motion:luma",
-    "warping_error": "calco.video.motion:warping_error",
-}
-__all__ = [
-    "Follower",
-    "Frame",
-    "Motion",
-    "Video",
-    "VideoWriter",
-    "chroma_of",
-    "luma",
-    "warping_error",
-]
+    "Follower": "calco.video.motion", "Frame": "calco.video.reading", "Motion": "calco.video.motion",
+    "Video": "calco.video.reading", "VideoWriter": "calco.video.writing", "chroma_of": "calco.video.motion",
+    "luma": "calco.video.motion", "warping_error": "calco.video.motion",
+}  # fmt: skip
+__all__ = ["Follower", "Frame", "Motion", "Video", "VideoWriter", "chroma_of", "luma", "warping_error"]
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from calco.errors import CalcoError
 from calco.imaging import Image, as_channels
-from calco.video.colours import Colours
+from calco.video.frame_image import Colours
 from calco.video.names import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:

@@ -10,17 +10,15 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
 from calco import imaging
 from calco.errors import CalcoError
-from calco.files import explain, make_folder
+from calco.files import explain
 from calco.imaging.formats import opened as open_image
-from calco.video.colours import UNSPECIFIED, colours_of
-from calco.video.frame_image import marks_of, orientation_of
+from calco.video.frame_image import UNSPECIFIED, colours_of, marks_of, orientation_of
 from calco.video.names import is_video
 
 if TYPE_CHECKING:
@@ -31,25 +29,6 @@ if TYPE_CHECKING:
 _KEPT_OPEN: Final = 4  # videos a thread keeps open
 _REORDERED: Final = 16  # frames that a codec may hold back at most
 _STILL_FIRST: Final = (".avif", ".avifs", ".heic", ".heif")
-
-
-def is_moving(name: str, out: str | None) -> bool:
-    """Whether a file is read as a video: by its ending, or an animated image whose result `out` is one video."""
-    return is_video(name) or (names_video(out) and imaging.several_in(name) == "frames")
-
-
-def names_video(out: str | None) -> bool:
-    """Whether a result has the name of a video, and no folder has it."""
-    return out is not None and is_video(out) and not os.path.isdir(out)
-
-
-def result_folder(out: str | os.PathLike[str]) -> Path:
-    """Make the folder of results; raise a `CalcoError` if its name is that of an image or a video."""
-    name = os.fspath(out)
-    if not os.path.isdir(name) and not name.endswith("/") and (is_video(name) or imaging.is_image(name)):
-        kind = "video" if is_video(name) else "image"
-        raise CalcoError(f"--out {name} is the name of one {kind}, and the result here is a folder; name a folder")
-    return make_folder(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +142,7 @@ def remarks_on(video: str, container: "InputContainer", first: "av.VideoFrame") 
     count = len(moving_streams(container, video))
     if count > 1 and not video.lower().endswith(_STILL_FIRST):
         notes.append(f"{video} holds {count} video streams: the first is used")
-    if imaging.several_in(video) == "pages":
+    if not is_video(video) and imaging.several_in(video) == "pages":
         notes.append(f"{video} holds several pages: only the first is used")
     colours = colours_of(first, video)
     if colours.hdr:

@@ -1,10 +1,13 @@
-"""Names of video files, and times as a user writes them."""
+"""What names mean: videos, folders of results, times as a user writes them."""
 
+import contextlib
 import os
 from fractions import Fraction
+from pathlib import Path
 from typing import Final
 
 from calco.errors import CalcoError, printable
+from calco.files import make_folder
 
 VIDEO_SUFFIXES: Final = frozenset({
     ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".mpv",
@@ -17,6 +20,48 @@ VIDEO_SUFFIXES: Final = frozenset({
 def is_video(name: str) -> bool:
     """Whether the ending is that of a video, in upper or lower case."""
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def is_moving(name: str, out: str | None) -> bool:
+    """Whether a file is read as a video: by its ending, or an animated image whose result `out` is one video."""
+    from calco.imaging import several_in  # here and below: configurations, which import no NumPy, look at names too
+
+    return is_video(name) or (names_video(out) and several_in(name) == "frames")
+
+
+def holds_videos(folder: str) -> bool:
+    """Whether a folder and those below it hold videos and no image."""
+    from calco.imaging import is_image
+
+    folders, found = [folder], False
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif is_image(entry.name):
+                    return False
+                else:
+                    found = found or is_video(entry.name)
+    return found
+
+
+def names_video(out: str | None) -> bool:
+    """Whether a result has the name of a video, and no folder has it."""
+    return out is not None and is_video(out) and not os.path.isdir(out)
+
+
+def result_folder(out: str | os.PathLike[str]) -> Path:
+    """Make the folder of results; raise a `CalcoError` if its name is that of an image or a video."""
+    from calco.imaging import is_image
+
+    name = os.fspath(out)
+    if not os.path.isdir(name) and not name.endswith("/") and (is_video(name) or is_image(name)):
+        kind = "video" if is_video(name) else "image"
+        raise CalcoError(f"--out {name} is the name of one {kind}, and the result here is a folder; name a folder")
+    return make_folder(name)
 
 
 def seconds_of(text: str) -> Fraction:

@@ -238,8 +238,3 @@ def _taken(source: _Source[T], batch: int, stop: threading.Event) -> list[T]:
         elif source.over or not items or source.live:
             break
     return items
-
-
-def read_ahead(frame_bytes: int, most: int = _MOST_WAITING) -> int:
-    """Return the number of frames of this size that may wait between two threads."""
-    return max(1, min(most, WAITING_BYTES // max(1, frame_bytes)))

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from calco.errors import CalcoError
 from calco.imaging import Image, is_image
-from calco.video.colours import colours_of
-from calco.video.frame_image import WHITE, bits_of, deinterlaced, has_alpha, image_of, orientation_of
+from calco.video.frame_image import WHITE, bits_of, colours_of, deinterlaced, has_alpha, image_of, orientation_of
 from calco.video.frames import explained, opened, remarks_on
 
 if TYPE_CHECKING:

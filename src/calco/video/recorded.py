@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, make_folder, read_json, sweep
-from calco.video.pipeline import Recorded, RenderedFrame, read_ahead, run
+from calco.video.pipeline import WAITING_BYTES, Recorded, RenderedFrame, run
 from calco.video.reading import Frame, Video
 from calco.video.writing import NotesWriter, VideoWriter
 
@@ -178,7 +178,7 @@ class VideoRun:
                 self._save(number + 1, result.state)
 
         width, height = self.video.size
-        length = read_ahead(3 * width * height * self.step.batch, most=4 if self.states is not None else 8)
+        length = max(1, min(8 if self.states is None else 4, WAITING_BYTES // (3 * width * height * self.step.batch)))
         run(Recorded(self._coming(places, stop), length), step, [keep], batch=self.step.batch, length=length)
         is_stopped = stop is not None and stop.is_set()
         if not is_stopped:

@@ -5,8 +5,10 @@ import os
 import re
 import select
 import stat
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -14,7 +16,7 @@ from urllib.parse import urlsplit
 from calco import imaging
 from calco.errors import CalcoError
 from calco.files import explain
-from calco.video.frames import SourceFile
+from calco.video.names import is_video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -31,6 +33,7 @@ _OPENS, _READS = 10.0, 5.0  # seconds after which an address that is silent coun
 # A server's answer may name other addresses, such as the parts of a playlist, but never a file of this machine.
 _PROTOCOLS: Final = "rtsp,rtsps,rtmp,rtmps,rtmpt,rtp,srtp,srt,udp,tcp,tls,http,https,httpproxy,crypto,data,mmsh,mmst"
 _EARLY: Final = {"fflags": "nobuffer", "analyzeduration": "1000000"}  # a second of looking, not five
+_RECENT: Final = 2.0  # seconds over which rate and delay are averaged
 _PLAYLISTS: Final = ("hls", "dash")
 Kind = Literal["camera", "address", "file", "pipe"]
 _REMEDIES: Final[dict[Kind, str]] = {
@@ -39,6 +42,64 @@ _REMEDIES: Final[dict[Kind, str]] = {
     "file": "name a video",
     "pipe": "write a video into it, or bare RGB images and tell their --size",
 }
+
+
+@dataclass
+class LiveStatus:
+    """Counts of a live run so far."""
+
+    came: int = 0  # frames that the source gave
+    rendered: int = 0  # frames that the step was given
+    # by sink, rendered frames that it did not show: it was still busy, or nobody was there
+    missed: dict[str, int] = field(default_factory=dict)
+    longest: float = 0.0  # the longest delay from the arrival of a frame to its being shown, seconds
+    total: float = 0.0  # sum of all delays, seconds
+    shown: int = 0  # number of these delays
+    damaged: int = 0  # packets that could not be read
+    lost: int = 0  # number of times that the source was lost
+    seconds: float = 0.0  # seconds since the first frame
+    _delays: deque[tuple[float, float]] = field(default_factory=deque)  # when shown, and the delay
+    _rendered_at: deque[float] = field(default_factory=deque)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that came and were not rendered, since a newer one was there."""
+        return self.came - self.rendered
+
+    def line(self) -> str:
+        """Return a line for the terminal or a page, such as "75 frames in, 70 drawn, 5 dropped, 23.1 frames/s"."""
+        rate = len(self._rendered_at) / min(_RECENT, max(self.seconds, 0.1))
+        delays = [delay for _, delay in list(self._delays)]
+        delay = f", delay {1000 * sum(delays) / len(delays):.0f} ms" if delays else ""
+        return f"{self.came} frames in, {self.rendered} drawn, {self.dropped} dropped, {rate:.1f} frames/s{delay}"
+
+    def summary(self) -> str:
+        """Return a sentence for the end."""
+        rate = self.rendered / max(self.seconds, 1e-3)
+        text = f"{self.came} frames in, {self.rendered} drawn, {self.dropped} dropped; {rate:.1f} frames/s"
+        if self.shown:
+            text += f", delay {1000 * self.total / self.shown:.0f} ms, at most {1000 * self.longest:.0f} ms"
+        text += "".join(f"; {name} missed {count}" for name, count in self.missed.items() if count)
+        text += f"; damaged packets: {self.damaged}" if self.damaged else ""
+        return text + (f"; lost {self.lost} times" if self.lost > 1 else "; lost once" if self.lost else "")
+
+    def count_rendered(self, began: float) -> None:
+        """Count a frame that was rendered just now."""
+        now = time.monotonic()
+        self.rendered += 1
+        self.seconds = now - began
+        self._rendered_at.append(now)
+        while self._rendered_at and self._rendered_at[0] < now - _RECENT:
+            self._rendered_at.popleft()
+        while self._delays and self._delays[0][0] < now - _RECENT:
+            self._delays.popleft()
+
+    def count_shown(self, arrived: float) -> None:
+        """Count a frame that was shown just now."""
+        now = time.monotonic()
+        self.longest = max(self.longest, now - arrived)
+        self.total, self.shown = self.total + now - arrived, self.shown + 1
+        self._delays.append((now, now - arrived))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +142,15 @@ def find_live_source(images: str, *, live: bool, watched: bool = False) -> LiveS
     if os.path.isdir(images):
         raise CalcoError(f"{images} is a folder, and one video is played at a time; name a video in it")
     return LiveSource(kind="file", place=images)
+
+
+def live_source_of(name: str, out: str | None, *, live: bool, window: bool, page: int | None) -> LiveSource | None:
+    """Return the live source that a name means, given where its images are to go; None if it means files."""
+    is_moving = out is not None and (out == "-" or out.startswith("/dev/video") or is_video(out))
+    with contextlib.suppress(OSError):
+        mode = 0 if out is None else os.stat(out).st_mode
+        is_moving = is_moving or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+    return find_live_source(name, live=live or window or page is not None, watched=is_moving)
 
 
 def with_request(origin: LiveSource, size: str | None, rate: float) -> LiveSource:
@@ -161,6 +231,8 @@ def _opened(origin: LiveSource, held: contextlib.ExitStack, stopped: Callable[[]
         over = {"rtsp_flags": "prefer_tcp"} if origin.place.lower().startswith("rtsp") else {}
         how = {"options": {**_EARLY, "protocol_whitelist": _PROTOCOLS, **over}, "timeout": (_OPENS, _READS)}
     elif origin.kind == "file":
+        from calco.video.frames import SourceFile  # with OpenCV, which is not needed to look at a name
+
         try:
             place = held.enter_context(SourceFile(origin.place))
         except OSError as error:

@@ -14,21 +14,9 @@ if TYPE_CHECKING:
     from calco.watch.tracking import Tracker as Tracker
 
 _HOMES = {
-    "Rules": "calco.watch.rules:Rules",
-    "Track": "calco.watch.tracking:Track",
-    "TrackConfig": "calco.watch.config:TrackConfig",
-    "Tracker": "calco.watch.tracking:Tracker",
-    "WatchConfig": "calco.watch.config:WatchConfig",
-    "read_rules": "calco.watch.rules:read_rules",
-    "watch": "calco.watch.run:watch",
-}
-__all__ = [
-    "Rules",
-    "Track",
-    "TrackConfig",
-    "Tracker",
-    "WatchConfig",
-    "read_rules",
-    "watch",
-]
+    "Rules": "calco.watch.rules", "Track": "calco.watch.tracking", "TrackConfig": "calco.watch.config",
+    "Tracker": "calco.watch.tracking", "WatchConfig": "calco.watch.config", "read_rules": "calco.watch.rules",
+    "watch": "calco.watch.run",
+}  # fmt: skip
+__all__ = ["Rules", "Track", "TrackConfig", "Tracker", "WatchConfig", "read_rules", "watch"]
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

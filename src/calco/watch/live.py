@@ -1,7 +1,6 @@
 """A watch of live images: states by the clock, parts of the video, a page, and old files removed."""
 
 import contextlib
-import logging
 import threading
 import time as clocks
 from collections.abc import Callable
@@ -11,16 +10,14 @@ from typing import Any, Final
 
 from calco.imaging import Image
 from calco.outputs import Outputs
-from calco.video.browser import Page
 from calco.video.capture import Capture
-from calco.video.live import LiveStatus, play
+from calco.video.live import open_sinks, play
 from calco.video.reading import Frame
 from calco.video.recorded import StateStore
 from calco.video.sinks import LiveSink, VideoFile, fitted
+from calco.video.sources import LiveStatus
 from calco.watch.config import WatchConfig
 from calco.watch.watcher import Watcher
-
-LOG = logging.getLogger(__name__)
 
 _SAVED_EVERY: Final = 5.0  # seconds between two states; one more after each event
 _SKIPPED_IDS: Final = 1000  # track numbers that may have been given after the last state
@@ -80,10 +77,8 @@ class LiveWatch:
         sinks: list[LiveSink] = []
         if self.config.video:
             sinks.append(VideoParts(self.outputs.folder, self.config.video_minutes, lambda: self.capture.rate))
-        if self.config.page is not None:
-            page = Page(self.config.page, f"{self.capture.source.name}, watched", self.status.line)
-            sinks.append(page)
-            LOG.info(f"the page is {page.address}")
+        title = f"{self.capture.source.name}, watched"
+        sinks += open_sinks(self.capture, self.status, title, page=self.config.page)
         try:
             play(self.capture, self, sinks, status=self.status, progress=progress, stop=stop)
         finally:

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.errors import CalcoError, brief, shortened
-from calco.files import read_text
-from calco.records import check_numbers, from_record, parse_yaml
+from calco.records import check_numbers, from_record, read_yaml
 
 Point: TypeAlias = tuple[float, float]
 Corners: TypeAlias = tuple[Point, ...]
@@ -22,6 +21,7 @@ MOST_CORNERS: Final = 500
 """Corners of a zone: each pair of its sides is checked for crossing."""
 _NEAR_ZERO: Final = 1e-9
 _FAR: Final = 10**9  # pixels or seconds; no image or watch reaches there
+_FORM: Final = "write a list of rules under rules:, each with a name"
 _NAMES: Final = 300  # characters of a list of names in a message
 
 
@@ -224,7 +224,7 @@ def read_rules(path: str | Path) -> Rules:
         CalcoError: If it cannot be read, or is not valid, with the file, the rule and the field.
     """
     where = str(path)
-    record = _mapping(path)
+    record = read_yaml(path, _FORM)
     if unknown := sorted(map(str, set(record) - {"format", "zones", "rules"})):
         raise CalcoError(f"{where} has the unknown field {shortened(unknown[0])}; it may hold format, zones and rules")
     if record.get("format", FORMAT) != FORMAT:
@@ -232,7 +232,7 @@ def read_rules(path: str | Path) -> Rules:
     zones = _zones(record.get("zones"), where)
     entries = record.get("rules")
     if not isinstance(entries, list) or not entries:
-        raise CalcoError(f"{where} holds no rules; write a list of them under rules:, each with a name")
+        raise CalcoError(f"{where} holds no rules; {_FORM}")
     rules: list[Rule] = []
     for number, entry in enumerate(entries, 1):
         rule = _rule(entry, number, where)
@@ -244,13 +244,6 @@ def read_rules(path: str | Path) -> Rules:
             raise CalcoError(f"{where}: {names}, which is not there; {known}")
         rules.append(rule)
     return Rules(rules=tuple(rules), zones=zones)
-
-
-def _mapping(path: str | Path) -> dict[str, Any]:
-    content = parse_yaml(read_text(path, "read the rules"), path)
-    if not isinstance(content, dict):
-        raise CalcoError(f"{path} holds no rules; write a list of them under rules:, each with a name")
-    return content
 
 
 def _zones(record: Any, where: str) -> dict[str, Zone]:

@@ -14,23 +14,22 @@ from calco import files, journal
 from calco.detection.contract import DetectorProtocol
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep, write_json
+from calco.inference.loading import weights_digest
 from calco.inference.translator import Translator
-from calco.inference.working import weights_digest
 from calco.journal import remove as remove_journal
 from calco.outputs import Outputs, writing_folder
 from calco.records import to_record, write_yaml
 from calco.video.capture import Capture
-from calco.video.frames import result_folder
-from calco.video.live import LiveStatus, stopping
+from calco.video.live import stopping
+from calco.video.names import result_folder
 from calco.video.reading import Video, clock
 from calco.video.recorded import StateStore, Stopped, VideoRun, identity_of
-from calco.video.sources import LiveSource, find_live_source, with_request
+from calco.video.sources import LiveSource, LiveStatus, find_live_source, with_request
 from calco.video.writing import VideoWriter, part_of
-from calco.watch.blurring import PEOPLE, FaceBlur
 from calco.watch.config import WatchConfig
 from calco.watch.hooks import Command, Hooks, Webhook
 from calco.watch.live import LiveWatch
-from calco.watch.painting import Painter
+from calco.watch.painting import PEOPLE, FaceBlur, Painter
 from calco.watch.rules import Rules, read_rules
 from calco.watch.timeline import Timeline
 from calco.watch.watcher import Watcher

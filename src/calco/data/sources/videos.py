@@ -1,6 +1,5 @@
 """Frames of videos as a source: every n-th, one every so many seconds, or the first of each scene."""
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from calco import imaging
 from calco.console import bar
 from calco.data.config import SourceConfig
 from calco.data.sample import Sample
@@ -24,7 +22,7 @@ from calco.imaging import Image
 from calco.video.frame_image import deinterlaced_alone, has_alpha, image_of
 from calco.video.frames import Index, decoding, first_frame, index_of, read_frame
 from calco.video.motion import PREVIEW_WH, scene_starts
-from calco.video.names import is_video
+from calco.video.names import holds_videos, is_video
 
 if TYPE_CHECKING:
     import av
@@ -42,21 +40,7 @@ _SHOWN: Final = 5  # remarks on single videos
 
 def matches(path: str) -> bool:
     """Return True for a video by its ending, or a folder that holds videos and no image."""
-    if os.path.isfile(path):
-        return is_video(path)
-    folders, found = [path], False
-    while folders:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif imaging.is_image(entry.name):
-                    return False
-                else:
-                    found = found or is_video(entry.name)
-    return found
+    return is_video(path) if os.path.isfile(path) else holds_videos(path)
 
 
 def open(path: str, config: SourceConfig) -> Source:
