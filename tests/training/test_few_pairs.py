@@ -10,7 +10,7 @@ from calco.errors import CalcoError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.efficientnet_lite import weight_file
 from calco.records import from_record
-from calco.training.config import LimitConfig, ObjectiveConfig, OptimiserConfig, preset
+from calco.training.config import PRESETS, LimitConfig, ObjectiveConfig, OptimiserConfig, preset
 from calco.training.step import draw
 from calco.training.trainer import Interrupted, Trainer
 from calco.training.translation import augments, load_config, train
@@ -98,6 +98,16 @@ def test_below_a_thousand_pairs_the_discriminator_sees_augmented_images() -> Non
     assert not augments(preset("pix2pix"), 100)
     assert augments(replace(config, discriminator=DiscriminatorConfig(augment="on")), 5000)
     assert not augments(replace(config, objective=ObjectiveConfig(gan="none")), 100)
+
+
+def test_the_preset_best_follows_the_recipe() -> None:
+    assert preset("best", "segment").keep.best_by == "iou"
+    assert preset("best", "colorize+erase").jitter.size == 128
+    assert preset("best", "colorize").objective.colour_weight > 0
+    assert preset("best", "erase").objective.gan == "none"
+    assert preset("best", "sketch").recipe.sketch.style == "any"
+    assert preset("best").discriminator.architecture == "projected"
+    assert {name: preset(name, "erase").preset for name in PRESETS} == {name: name for name in PRESETS}
 
 
 @pytest.mark.parametrize(("record", "remedy"), [

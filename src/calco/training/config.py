@@ -203,14 +203,16 @@ def segment(_recipe: str = "auto") -> TrainConfig:
 def best(recipe: str = "auto") -> TrainConfig:
     """What few pairs suffice for, in a quarter of an hour on two cores: everything starts with knowledge of images.
 
-    An encoder from ImageNet, a discriminator and a perceptual loss on fixed features of such a network, which see
-    augmented images; at half the size first. `segment` and recipes that erase or add colour have what they need.
+    An encoder from ImageNet, and a discriminator and a perceptual loss on fixed features of such a network, which see
+    augmented images; at half the size first. Masks have the preset `segment`; colour and holes are learned from
+    crops, since what is kept of the input is sharp already.
     """
     steps = recipe.split("+")
     if steps == ["segment"]:
         return replace(segment(), preset="best")
     config = TrainConfig(
         preset="best",
+        recipe=RecipeConfig(sketch=SketchConfig(style="any", line_weight=(0.6, 2.0), wobble=(0, 0.01), paper=(0, 0.5))),
         jitter=JitterConfig(size=256, resize=286, fit="stretch"),
         generator=GeneratorConfig(architecture="efficientnet-unet", filters=32, up="resize", dropout=0, labels="auto"),
         discriminator=DiscriminatorConfig(architecture="projected"),
@@ -219,10 +221,19 @@ def best(recipe: str = "auto") -> TrainConfig:
         limit=LimitConfig(epochs=0, minutes=15),
         keep=KeepConfig(best_by="st_lpips", validate_steps=300),
     )
-    if "sketch" in steps:
-        hand = SketchConfig(style="any", line_weight=(0.6, 2.0), wobble=(0.0, 0.01), paper=(0.0, 0.5))
-        config = replace(config, recipe=RecipeConfig(recipe=recipe, sketch=hand))
-    return config
+    if not {"colorize", "erase"} & set(steps):
+        return config
+    config = replace(config, optimiser=replace(config.optimiser, batch=8, half_size_until=0))
+    if "colorize" not in steps:
+        # The middle of all that could stand in a hole has the least error; an adversary would draw one of them.
+        alone = ObjectiveConfig(gan="none", pixel_weight=100)
+        crops = JitterConfig(size=128, resize=256, fit="cover")
+        return replace(config, jitter=crops, objective=alone, keep=KeepConfig(best_by="l1", validate_steps=300))
+    return replace(
+        config,
+        jitter=JitterConfig(size=128, resize=143, fit="cover"),
+        objective=replace(config.objective, pixel_weight=100, colour_weight=5),
+    )
 
 
 PRESETS: dict[str, Callable[[str], TrainConfig]] = {

@@ -15,7 +15,7 @@ from calco.data.recipes import RecipeConfig, build_recipe, has_class_targets, re
 from calco.data.source import settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
-from calco.errors import CalcoError
+from calco.errors import CalcoError, UsageError
 from calco.networks.config import GeneratorConfig
 from calco.training.config import TrainConfig
 from calco.training.task import RunData, absolute_path, absolute_paths
@@ -44,6 +44,10 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         chosen: Literal["block", "video"] = "block" if any(item.when for item in source.items) else "video"
         config = replace(config, source=replace(config.source, video_groups=chosen))
     source, recipe_config = settled(source, config.recipe)
+    if config.preset == "best" and has_class_targets(recipe_config) and config.keep.best_by != "iou":
+        raise UsageError(
+            f"the preset best follows the recipe, and these images have masks: give --recipe {recipe_config.recipe}"
+        )
     if config.keep.best_by == "iou" and not has_class_targets(recipe_config):
         raise CalcoError(
             f"--best-by iou counts the pixels of classes, and the recipe {recipe_title(recipe_config.recipe)} paints "

@@ -295,8 +295,14 @@ def summary(config: TrainConfig, data: Data) -> str:
         lines.append(start_from(config.start, {"generator": network}))
     if config.objective.gan == "none":
         return "\n".join([*lines, "discriminator: none"])
-    parameters = count_parameters(build_discriminator(config.discriminator, data.in_channels, data.out_channels))
-    return "\n".join([*lines, f"discriminator: PatchGAN {config.discriminator.patch}, {parameters:,} parameters"])
+    judges = build_discriminator(config.discriminator, data.in_channels, data.out_channels)
+    kind = f"PatchGAN {config.discriminator.patch}" + (
+        f", {scales} scales" if (scales := config.discriminator.scales) > 1 else ""
+    )
+    if config.discriminator.architecture == "projected":
+        kind = "heads on fixed features of EfficientNet-Lite0"
+    looks = ", sees augmented images" if augments(config, len(data.train)) else ""
+    return "\n".join([*lines, f"discriminator: {kind}, {count_parameters(judges):,} parameters{looks}"])
 
 
 _GAP, _BAND = 4, 24
