@@ -226,9 +226,9 @@ def best(recipe: str = "auto") -> TrainConfig:
     config = replace(config, optimiser=replace(config.optimiser, batch=8, half_size_until=0))
     if "colorize" not in steps:
         # The middle of all that could stand in a hole has the least error; an adversary would draw one of them.
-        alone = ObjectiveConfig(gan="none", pixel_weight=100)
+        alone = ObjectiveConfig(gan="none", pixel="l2", pixel_weight=100)
         crops = JitterConfig(size=128, resize=256, fit="cover")
-        return replace(config, jitter=crops, objective=alone, keep=KeepConfig(best_by="l1", validate_steps=300))
+        return replace(config, jitter=crops, objective=alone, keep=KeepConfig(best_by="psnr", validate_steps=300))
     return replace(
         config,
         jitter=JitterConfig(size=128, resize=143, fit="cover"),
