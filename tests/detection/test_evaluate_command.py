@@ -13,8 +13,8 @@ from calco.cli import main
 from calco.data.config import SplitConfig
 from calco.data.sources import open_source
 from calco.data.splits import split_items
+from calco.detection.config import DetectEvaluateConfig
 from calco.detection.model import DetectorInfo, build_network, load_detector_info, save_detector
-from calco.detection.scoring.config import DetectEvaluateConfig
 from calco.detection.scoring.evaluate import evaluate
 from calco.detection.scoring.report import sentences
 from calco.errors import CalcoError

@@ -11,8 +11,8 @@ from calco import imaging
 from calco.cli import main
 from calco.data.config import SourceConfig
 from calco.detection.config import ExploreConfig
-from calco.detection.exploring.explore import ExploreResult, explore
-from calco.detection.exploring.survey import similar_names
+from calco.detection.exploration import ExploreResult, explore
+from calco.detection.survey import similar_names
 from calco.errors import CalcoError
 from detection.bright import draw
 

@@ -17,12 +17,10 @@ from torch import Tensor, nn
 from calco import imaging
 from calco.cli import main
 from calco.detection import export
-from calco.detection.comparing import compare
 from calco.detection.config import DetectExportConfig
-from calco.detection.export import export_detector, export_loaded
-from calco.detection.exported import describe
+from calco.detection.export import compare, export_detector, export_loaded
+from calco.detection.exported import describe, open_detector
 from calco.detection.lite import LiteDetector
-from calco.detection.loading import open_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, save_detector
 from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.errors import CalcoError

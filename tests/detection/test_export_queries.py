@@ -12,10 +12,8 @@ from torch import Tensor, nn
 
 from calco import imaging
 from calco.detection import export
-from calco.detection.comparing import Following, compare, expose_choices
-from calco.detection.export import Whole, export_loaded, onnx_of
-from calco.detection.exported import BOXES, SCORES, open_graph
-from calco.detection.loading import open_detector
+from calco.detection.export import Following, Whole, compare, export_loaded, expose_choices, onnx_of
+from calco.detection.exported import BOXES, SCORES, open_detector, open_graph
 from calco.detection.model import Detector, DetectorInfo
 from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.detection.transformer import TransformerDetector, from_config, settings_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calco.annotations.detections import nothing
-from calco.detection.metrics import at_threshold, average_precision, best_threshold, match
+from calco.detection.metrics import average_precision, best_threshold, counts, match
 from calco.errors import CalcoError
 from detection.scenes import by_chance, found, objects
 from support import requires
@@ -67,7 +67,7 @@ def test_a_second_box_on_one_thing_is_wrong() -> None:
     matches = match(there, said, ["cat"], (0.5,))
     assert matches.right[0].tolist() == [True, False]
     assert matches.places.tolist() == [1, 0]
-    assert at_threshold(matches, 0.5).precision == 0.5
+    assert [part.tolist() for part in counts(matches, 0.5)] == [[1], [1], [1]]
 
 
 def test_what_is_ignored_counts_neither_way() -> None:
@@ -106,11 +106,14 @@ def test_a_threshold_leaves_what_it_says(seed: int) -> None:
     """One matching serves all thresholds: it is the same when lower boxes are taken away first."""
     there, said = by_chance(seed)
     matches = match(there, said, ["cat", "dog", "owl"], (0.5,))
+
+    def f1(threshold: float) -> float:
+        right, wrong, objects = (part.sum() for part in counts(matches, threshold))
+        return float(2 * right / (right + wrong + objects))
+
     best = best_threshold(matches)
-    for threshold in (0.25, 0.55, best.threshold):
-        whole = at_threshold(matches, threshold)
+    for threshold in (0.25, 0.55, best):
         kept = [each.select(np.asarray(each.scores) >= threshold) for each in said]
-        assert at_threshold(match(there, kept, ["cat", "dog", "owl"], (0.5,)), 0) == type(whole)(
-            0, whole.right, whole.wrong, whole.missed
-        )
-        assert best.f1 >= whole.f1
+        again = counts(match(there, kept, ["cat", "dog", "owl"], (0.5,)), 0)
+        assert np.array_equal(again, counts(matches, threshold))
+        assert f1(best) >= f1(threshold)

@@ -18,8 +18,7 @@ from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.detection.config import PredictConfig
 from calco.detection.predict import predict
-from calco.detection.prediction import Prediction
-from calco.detection.tables import from_rows
+from calco.detection.prediction import Prediction, from_rows
 from calco.errors import CalcoError, DiskError
 from calco.journal import Journal
 from detection.spots import Spots, folder_of, matched, scene
@@ -79,6 +78,7 @@ def test_csv_has_a_row_for_each_thing(images: Path, tmp_path: Path) -> None:
     run(images, out=tmp_path / "out", format=("csv",))
     with (tmp_path / "out" / "detections.csv").open() as file:
         rows = list(csv.DictReader(file))
+    assert "track" not in rows[0]
     assert [row["image"] for row in rows] == ["deep/two.jpg", "deep/two.jpg", "one.png", "red.png"]
     assert rows[2]["class"] == "spot" and float(rows[2]["left"]) == pytest.approx(20, abs=2)
 
@@ -403,8 +403,8 @@ def test_lines_go_on_behind_the_last_whole_one(tmp_path: Path) -> None:
 def test_an_image_without_objects_gets_a_sentence_and_no_table(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("calco.detection.loading.open_detector", lambda *_, **__: Spots())
-    monkeypatch.setattr("calco.detection.loading.detector_digest", lambda *_, **__: "spots")
+    monkeypatch.setattr("calco.detection.exported.open_detector", lambda *_, **__: Spots())
+    monkeypatch.setattr("calco.detection.exported.detector_digest", lambda *_, **__: "spots")
     calco.cli.main(["detect", "predict", "m", str(images / "deep" / "nothing.png"), "--out", str(tmp_path / "x.png")])
     told = "".join(capsys.readouterr())
     assert "nothing found in 1 image\n" in told and "score" not in told

@@ -9,14 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calco.annotations.detections import Detections, nothing
+from calco.annotations.detections import nothing
 from calco.data.sources import open_source
+from calco.detection.config import PlaceConfig
 from calco.detection.metrics import error_kinds, judge_boxes, match
-from calco.detection.scoring.card import ALARMED, ALARMED_HOUR, MEAN_BOX, MISSED, MISSED_HOUR, MODEL, NOTHING, rates
-from calco.detection.scoring.config import PlaceConfig
-from calco.detection.scoring.evaluate import evaluate_detector
+from calco.detection.scoring.evaluate import MeanBox, evaluate_detector
 from calco.detection.scoring.report import verdict, write_report
-from calco.detection.scoring.score import EvaluationResult, FindsNothing, MeanBox
+from calco.detection.scoring.score import (
+    ALARMED,
+    ALARMED_HOUR,
+    MEAN_BOX,
+    MISSED,
+    MISSED_HOUR,
+    MODEL,
+    NOTHING,
+    EvaluationResult,
+    rates,
+)
 from calco.errors import CalcoError
 from calco.evaluation.scores import Bootstrap
 from detection.bright import Bright, draw
@@ -199,7 +208,7 @@ def test_the_mean_box_fits_each_image() -> None:
     (believed,) = detector.many([np.zeros((50, 100, 3), np.uint8)])
     assert believed.classes == ("cat",)
     assert len(MeanBox([(5, 5, nothing())]).many([np.zeros((9, 9, 1), np.uint8)], threshold=0)[0]) == 0
-    assert len(FindsNothing().many([np.zeros((9, 9, 1), np.uint8)])[0]) == 0
+    assert len(MeanBox(()).many([np.zeros((9, 9, 1), np.uint8)])[0]) == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
@@ -241,12 +250,9 @@ def test_a_image_with_nothing_found_and_nothing_there(tmp_path: Path) -> None:
     assert write_report(done, tmp_path / "out").is_file()
 
 
-class FindsNothingOf(FindsNothing):
+class FindsNothingOf(MeanBox):
     """Knows classes, and sees none of them."""
 
     def __init__(self, classes: tuple[str, ...]) -> None:
+        super().__init__(())
         self.classes = classes
-
-    def many(self, images: Any, *, threshold: float | None = None) -> list[Detections]:
-        """As every detector."""
-        return super().many(images, threshold=threshold)

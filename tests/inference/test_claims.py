@@ -82,10 +82,10 @@ def test_a_claim_out_of_range_is_one_line(
 def test_export_and_evaluation_fetch_nothing_that_a_model_names(
     place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    from calco.detection.config import DetectEvaluateConfig
     from calco.detection.export import examples as of_detector
     from calco.detection.lite import LiteDetector
     from calco.detection.model import Detector, DetectorInfo
-    from calco.detection.scoring.config import DetectEvaluateConfig
     from calco.detection.scoring.evaluate import _chosen
     from calco.evaluation.config import EvaluateConfig
     from calco.evaluation.evaluate import evaluate

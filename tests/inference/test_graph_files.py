@@ -12,7 +12,7 @@ import pytest
 import calco
 from calco import CalcoError
 from calco.cli import main
-from calco.detection.loading import open_detector
+from calco.detection.exported import open_detector
 from calco.inference.runtimes import BIN, XML, read_onnx, read_openvino
 from support import requires
 

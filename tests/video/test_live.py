@@ -105,7 +105,7 @@ def test_what_is_shown_is_never_older_than_two_calls(clip: str) -> None:
     # And the delay does not grow.
     assert np.mean(at_showing[-3:]) < np.mean(at_showing[:3]) + buffer
     assert done.came == 75 and done.rendered == len(seen.numbers) and done.dropped == 75 - done.rendered > 50
-    assert f"75 frames in, {done.rendered} drawn, {done.dropped} dropped" in done.summary()
+    assert f"75 frames in, {done.rendered} processed, {done.dropped} dropped" in done.summary()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from video.streams import HEIGHT, WIDTH, number_in, numbered
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    shown = Page(0, "camera by <faces>", lambda: "7 frames in, 3 drawn")
+    shown = Page(0, "camera by <faces>", lambda: "7 frames in, 3 processed")
     yield shown
     shown.close()
 
@@ -87,7 +87,7 @@ def test_a_browser_shows_the_newest_image(browser: object, page: Page, feed: Cal
         # At most a second old, and that only on a machine that is busy with other tests.
         assert number == -1 or (newest[0] - number) % 256 <= 10
     assert len(set(seen)) > 4 and seen == sorted(seen)
-    assert opened.locator("#line").inner_text() == "7 frames in, 3 drawn"
+    assert opened.locator("#line").inner_text() == "7 frames in, 3 processed"
     assert opened.evaluate("document.documentElement.scrollWidth") <= 360
     assert problems == []
 

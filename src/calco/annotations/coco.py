@@ -5,7 +5,7 @@ top, width, height, eight numbers are the corners of a rotated one; a crowd (`is
 object. Scores and track ids stand in `score` and `track_id`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ def read(path: Path, into: Gathering) -> None:
             into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out")
             continue
         if key in images:
-            into.parse(images[key], [(where, entry)], partial(_object, names=names, image=images[key], into=into))
+            note = partial(into.note, f"{path}{where}", "damaged", image=images[key].name)
+            into.parse(images[key], [(where, entry)], partial(_object, names=names, note=note))
         else:
             astray += 1
             into.note(f"{path}{where}", "no image", f"no single image has the id {key}; left out")
@@ -114,14 +115,11 @@ def _categories(content: dict[str, Any], path: Path, into: Gathering) -> dict[st
     return {key: found[key] for key in order}
 
 
-def _object(
-    entry: dict[str, Any], where: str, names: dict[str, str], image: WrittenImage, into: Gathering
-) -> list[WrittenObject]:
+def _object(entry: dict[str, Any], names: dict[str, str], note: Callable[[str], None]) -> list[WrittenObject]:
     category = identity(entry["category_id"])
     if category not in names:
         raise UnknownClassError(f"no single category has the id {category}")
     obj = WrittenObject(
-        where=where,
         label=names[category],
         order="sized",
         ignored=flag(entry.get("iscrowd")) or flag(entry.get("ignore")),
@@ -134,8 +132,7 @@ def _object(
     except MALFORMED as error:
         if not box:
             raise
-        reason = f"its segmentation cannot be used ({plainly(error)}); the box alone is kept"
-        into.note(f"{image.file}{where}", "damaged", reason, image.name)
+        note(f"its segmentation cannot be used ({plainly(error)}); the box alone is kept")
     if box and len(box) == 4:
         left, top, width, height = map(number, box)
         obj.box = left, top, width, height
@@ -183,13 +180,14 @@ def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[st
         width, height = size_of(record)
         images.append({"id": image_id, "file_name": record.name, "width": width, "height": height})
         objects = record.detections
+        ignored = objects.is_ignored.tolist()
         for i, box in enumerate(objects.boxes.astype(float)):
             entry: dict[str, Any] = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
                 "category_id": ids[objects.classes[i]],
                 "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-                "iscrowd": int(objects.ignored is not None and objects.ignored[i]),
+                "iscrowd": int(ignored[i]),
             }
             entry |= _segmentation(objects.outlines[i] if objects.outlines else None, box)
             entry |= {} if objects.scores is None else {"score": float(objects.scores[i])}

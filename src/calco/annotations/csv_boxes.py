@@ -116,19 +116,17 @@ def read(path: Path, into: Gathering) -> None:
             image = found.setdefault(name, WrittenImage(path, name, shares=shares))
             image.split = cells.get(table.split) or image.split
             if any(map(cells.get, table.box)):
-                parse = partial(_object, table=table, image=image, unnamed=into.unnamed())
-                into.parse(image, [(where, cells)], parse)
+                into.parse(image, [(where, cells)], partial(_object, table=table, image=image, unnamed=into.unnamed()))
     except csv.Error as error:
         raise CalcoError(f"{path}, line {rows.line_num}: {error}; export it again") from error
     for image in found.values():
         into.add(image)
 
 
-def _object(cells: dict[str, str], where: str, table: Table, image: WrittenImage, unnamed: str) -> list[WrittenObject]:
+def _object(cells: dict[str, str], table: Table, image: WrittenImage, unnamed: str) -> list[WrittenObject]:
     decimal_comma = table.delimiter != ","
     a, b, c, d = (number(cells[name].replace(",", ".") if decimal_comma else cells[name]) for name in table.box)
     obj = WrittenObject(
-        where=where,
         label=class_name(cells[table.label]) if table.label else unnamed,
         box=(a, b, c, d),
         order=_BOXES[table.box],

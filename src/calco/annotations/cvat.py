@@ -27,20 +27,18 @@ def read(path: Path, into: Gathering) -> None:
         image = WrittenImage(path, (entry.get("name") or "").strip(), size, entry.get("subset") or "")
         shapes = enumerate((shape for shape in entry if shape.tag != "tag"), 1)
         entries = ((f", image {image.name}, shape {i}", shape) for i, shape in shapes)
-        into.parse(image, entries, partial(_object, image=image, into=into))
-        into.add(image)
+        into.add(image, entries, partial(_object, image=image, into=into))
 
 
-def _object(shape: ElementTree.Element, where: str, image: WrittenImage, into: Gathering) -> list[WrittenObject]:
-    obj = WrittenObject(where=where, label=class_name(shape.get("label") or ""))
+def _object(shape: ElementTree.Element, image: WrittenImage, into: Gathering) -> list[WrittenObject]:
+    obj = WrittenObject(label=class_name(shape.get("label") or ""))
     angle = np.radians(number(shape.get("rotation") or 0))
     if shape.tag == "box":
         left, top, right, bottom = _attributes(shape, "xtl", "ytl", "xbr", "ybr")
-        box = left, top, right, bottom
+        obj.box = left, top, right, bottom
         if angle:
-            obj.polygons = (rotated(box, angle, ((left + right) / 2, (top + bottom) / 2)),)
-        else:
-            obj.box = box
+            obj.polygons = (rotated(obj.box, angle, ((left + right) / 2, (top + bottom) / 2)),)
+            obj.box = None
     elif shape.tag == "polygon":
         pairs = (pair.split(",") for pair in (shape.get("points") or "").split(";") if pair)
         obj.polygons = (polygon([[number(x), number(y)] for x, y in pairs]),)

@@ -88,6 +88,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    @property
+    def is_ignored(self) -> npt.NDArray[np.bool_]:
+        """N `bool`: `ignored`, and False for all where that is None."""
+        return np.zeros(len(self), np.bool_) if self.ignored is None else self.ignored
+
     def select(self, chosen: Sequence[int] | npt.NDArray[Any]) -> "Detections":
         """Return the objects at these indices (or where a boolean array of length N is true), in that order."""
         places = np.arange(len(self))[np.asarray(chosen, dtype=None if len(chosen) else np.int64)]

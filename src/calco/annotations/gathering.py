@@ -10,9 +10,8 @@ import numpy as np
 from calco import imaging
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import Polygon, Runs, clip, extent
-from calco.annotations.matching import Closeness, Images
 from calco.annotations.parsing import MALFORMED, UnknownClassError, class_name, plainly
-from calco.annotations.record import Fault, Problem, Record, Size
+from calco.annotations.record import Closeness, Fault, Images, Problem, Record, Size
 from calco.errors import CalcoError, printable
 
 Four: TypeAlias = tuple[float, float, float, float]
@@ -38,8 +37,8 @@ _SLACK: Final = 1e-5  # of a side: what rounding to six digits puts outside is n
 class WrittenObject:
     """One object as it was written, with coordinates in pixels or in shares of the image."""
 
-    where: str  # line, entry or object in its file
     label: str
+    where: str = ""  # line, entry or object in its file
     box: Four | None = None  # None where only an outline was given
     order: Order = "corners"  # of the numbers of the box
     polygons: tuple[Polygon, ...] = ()
@@ -68,6 +67,10 @@ class WrittenImage:
     def where(self) -> str:
         """The file, and the line of JSON lines."""
         return str(self.file) if self.number is None else f"{self.file}, line {self.number + 1}"
+
+
+Parse: TypeAlias = Callable[[Any], Sequence[WrittenObject]]
+"""Makes objects of an entry of a file."""
 
 
 class _Suspicion:
@@ -99,13 +102,12 @@ class _Suspicion:
     def problems(self) -> Iterator[Problem]:
         """Yield what is odd about all boxes together, at the first box that shows it."""
         least, share = _LEAST_DOUBTFUL
+        wrong = self._num - self._fit[self._order]
+        best = max(self._fit, key=lambda order: self._fit[order])
         if self._num_odd >= max(least, self._num / 2):
             where, image = self._first_odd
             yield Problem(where, "unit", f"{self._num_odd:,} of {self._num:,} boxes {self._unit()}", image)
-            return
-        wrong = self._num - self._fit[self._order]
-        best = max(self._fit, key=lambda order: self._fit[order])
-        if wrong >= max(least, share * self._num) and self._num - self._fit[best] <= _MOST_MISFITS * self._num:
+        elif wrong >= max(least, share * self._num) and self._num - self._fit[best] <= _MOST_MISFITS * self._num:
             where, image = self._first_misfit
             reason = (
                 f"{wrong:,} of {self._num:,} boxes do not lie in their images when they are read as "
@@ -114,21 +116,23 @@ class _Suspicion:
             yield Problem(where, "order", reason, image)
 
     def _unit(self) -> str:
-        first = "this one first: they look like"
         if self._largest <= 1:
-            lie = "lie in the first pixel of their images"
-            return f"{lie}, {first} shares where pixels are meant; multiply them by width and height"
+            return (
+                "lie in the first pixel of their images, this one first: they look like shares where pixels are meant; "
+                "multiply them by width and height"
+            )
         # Boxes in small images have small numbers too.
         small = self._largest <= 100
         unit, by = ("percent, or pixels", "100, or by width and height") if small else ("pixels", "width and height")
-        return f"have numbers above 1 where shares are meant, {first} {unit}; divide them by {by}"
+        return (
+            f"have numbers above 1 where shares are meant, this one first: they look like {unit}; divide them by {by}"
+        )
 
 
 def _fits(corners: Four, frame: Size) -> bool:
     left, top, right, bottom = corners
     across, down = _MISFIT * frame[0], _MISFIT * frame[1]
-    inside = left >= -across and top >= -down and right <= frame[0] + across and bottom <= frame[1] + down
-    return inside and left < right and top < bottom
+    return -across <= left < right <= frame[0] + across and -down <= top < bottom <= frame[1] + down
 
 
 class Gathering:
@@ -171,30 +175,32 @@ class Gathering:
         own = self.images and self.images.find(path.stem, path)[0]
         return path.stem if own or not named else named
 
-    def parse(
-        self, image: WrittenImage, entries: Iterable[tuple[str, Any]],
-        parse: Callable[[Any, str], Sequence[WrittenObject]],
-    ) -> None:  # fmt: skip
+    def parse(self, image: WrittenImage, entries: Iterable[tuple[str, Any]], parse: Parse) -> None:
         """Add to an image what `parse` makes of each entry and its place in the file, and note what it cannot read.
 
         An entry of which `parse` makes nothing counts as lost.
         """
         for where, entry in entries:
             try:
-                objects = parse(entry, where)
+                objects = parse(entry)
             except MALFORMED as error:
                 image.lost += 1
                 fault: Fault = "unknown class" if isinstance(error, UnknownClassError) else "damaged"
                 self.note(f"{image.where}{where}", fault, f"{plainly(error)}; left out", image.name)
             else:
+                for obj in objects:
+                    obj.where = where
                 image.objects += objects
                 image.lost += not objects
 
-    def add(self, image: WrittenImage) -> None:
-        """Take what was written about an image, correct what can be corrected, and leave out the rest.
+    def add(
+        self, image: WrittenImage, entries: Iterable[tuple[str, Any]] = (), parse: Parse = lambda _entry: ()
+    ) -> None:
+        """Parse entries of an image, take what was written about it, correct what can be corrected, drop the rest.
 
         An image that lost all its objects to errors is left out: nothing says that it is empty.
         """
+        self.parse(image, entries, parse)
         self.found |= dict.fromkeys(obj.label for obj in image.objects)
         path, size, name, where = None, None, image.name, image.where
         if self.images:
@@ -255,9 +261,8 @@ class Gathering:
             sorted(zip(each.objects.classes, each.objects.boxes.tolist(), strict=True)) for each in (kept, other)
         )
         if one != two:
-            reason = f"{other.name} is annotated already, in {kept.where}"
-            unused = f"its {len(other.objects)} boxes here are not used"
-            self.note(other.where, "duplicate", f"{reason}; {unused}", other.name)
+            reason = f"is annotated already, in {kept.where}; its {len(other.objects)} boxes here are not used"
+            self.note(other.where, "duplicate", f"{other.name} {reason}", other.name)
 
     def _record(
         self, name: str, objects: Sequence[WrittenObject], frame: Size | None, where: str

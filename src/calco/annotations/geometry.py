@@ -78,23 +78,24 @@ def joined(parts: Sequence[Polygon]) -> Polygon:
     return np.concatenate([*closed, *back])
 
 
-def rotated(box: tuple[float, float, float, float], radians: float, pivot: tuple[float, float]) -> Polygon:
-    """Return the corners of a box (left, top, right, bottom) rotated clockwise about a pivot, 4 x 2 `float32`."""
-    left, top, right, bottom = box
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64) - pivot
+def _turned(corners: npt.NDArray[np.float64], radians: float, pivot: tuple[float, float]) -> Polygon:
+    """Return corners, which are given from a pivot, rotated clockwise about it."""
     sine, cosine = np.sin(radians), np.cos(radians)
     # y points downwards, so that the usual matrix rotates clockwise.
     turned: Polygon = (corners @ np.array([[cosine, sine], [-sine, cosine]]) + pivot).astype(np.float32)
     return turned
 
 
+def rotated(box: tuple[float, float, float, float], radians: float, pivot: tuple[float, float]) -> Polygon:
+    """Return the corners of a box (left, top, right, bottom) rotated clockwise about a pivot, 4 x 2 `float32`."""
+    left, top, right, bottom = box
+    return _turned(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]) - pivot, radians, pivot)
+
+
 def ellipse(centre: tuple[float, float], radii: tuple[float, float], radians: float = 0.0) -> Polygon:
     """Return 64 corners on an ellipse that is rotated clockwise by an angle, 64 x 2 `float32`."""
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-    x, y = radii[0] * np.cos(angles), radii[1] * np.sin(angles)
-    sine, cosine = np.sin(radians), np.cos(radians)
-    ring: Polygon = (np.stack([cosine * x - sine * y, sine * x + cosine * y], 1) + centre).astype(np.float32)
-    return ring
+    return _turned(np.stack([np.cos(angles), np.sin(angles)], 1) * radii, radians, centre)
 
 
 def extent(parts: Sequence[Polygon]) -> tuple[float, float, float, float]:

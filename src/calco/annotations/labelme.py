@@ -29,30 +29,30 @@ def read(path: Path, into: Gathering) -> None:
     shapes = list_of(content, "shapes", path)
     size = size_wh(content.get("imageWidth"), content.get("imageHeight"))
     image = WrittenImage(path, into.own_name(path, str(content.get("imagePath") or "")), size)
-    groups: dict[str, tuple[str, str]] = {}  # group of an object, by its place
+    groups: dict[int, tuple[str, str]] = {}  # group of an object, by its identity
 
-    def parse(shape: Any, where: str) -> list[WrittenObject]:
-        obj = _object(shape, where, image, into)
+    def parse(shape: Any) -> list[WrittenObject]:
+        obj = _object(shape, image, into)
         if shape.get("group_id") is not None:
-            groups[where] = obj.label, str(shape["group_id"])
+            groups[id(obj)] = obj.label, str(shape["group_id"])
         return [obj]
 
     into.parse(image, ((f", shapes[{i}]", shape) for i, shape in enumerate(shapes)), parse)
     objects: dict[object, WrittenObject] = {}
     for obj in image.objects:
-        whole = objects.setdefault(groups.get(obj.where, obj.where), obj)
+        whole = objects.setdefault(groups.get(id(obj), id(obj)), obj)
         if whole is not obj and whole.polygons and obj.polygons:
             whole.polygons += obj.polygons
         elif whole is not obj:
-            objects[obj.where] = obj  # only polygons can be parts
+            objects[id(obj)] = obj  # only polygons can be parts
     image.objects = list(objects.values())
     into.add(image)
 
 
-def _object(shape: dict[str, Any], where: str, image: WrittenImage, into: Gathering) -> WrittenObject:
+def _object(shape: dict[str, Any], image: WrittenImage, into: Gathering) -> WrittenObject:
     kind = shape.get("shape_type") or "polygon"
     points = polygon(shape["points"])
-    obj = WrittenObject(where=where, label=class_name(shape["label"]), ignored=flag(shape.get("difficult")))
+    obj = WrittenObject(label=class_name(shape["label"]), ignored=flag(shape.get("difficult")))
     if (kind in _ROTATED and len(points) == 4) or kind == "polygon":
         obj.polygons = (points,)
     elif kind == "rectangle":
@@ -88,16 +88,15 @@ def read_supervisely(path: Path, into: Gathering) -> None:
     figures = list_of(content, "objects", path)
     size = content["size"] if isinstance(content.get("size"), dict) else {}
     image = WrittenImage(path, path.stem, size_wh(size.get("width"), size.get("height")))
-    into.parse(image, ((f", objects[{i}]", entry) for i, entry in enumerate(figures)), _figure)
-    into.add(image)
+    into.add(image, ((f", objects[{i}]", entry) for i, entry in enumerate(figures)), _figure)
 
 
-def _figure(entry: dict[str, Any], where: str) -> list[WrittenObject]:
+def _figure(entry: dict[str, Any]) -> list[WrittenObject]:
     kind = entry["geometryType"]
     if kind not in ("rectangle", "polygon"):
         raise unread_shape(kind, "; export it as COCO")
     points = polygon(entry["points"]["exterior"])
-    obj = WrittenObject(where=where, label=class_name(entry["classTitle"]))
+    obj = WrittenObject(label=class_name(entry["classTitle"]))
     if kind == "polygon":
         obj.polygons = (joined((points, *map(polygon, entry["points"].get("interior") or []))),)
     else:

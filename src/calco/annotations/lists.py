@@ -1,8 +1,12 @@
-"""Formats of one file for all images, each with a list of its objects: BDD100K, CreateML, VIA, JSON lines.
+"""Formats of one file for all images, each with a list of its objects.
 
 BDD100K: Yu et al., "BDD100K: A Diverse Driving Dataset for Heterogeneous Multitask Learning" (2020), boxes (`box2d`).
 
 CreateML, as Create ML and Roboflow write it.
+
+Label Studio, JSON and JSON-MIN: boxes, ellipses and polygons in percent of the image. Rotation is in degrees, clockwise
+about a box's upper left corner. An image without annotations is left out; an annotation without a region means that it
+is empty. Of several annotations of an image the last one counts.
 
 VIA, versions 1 and 2, JSON and CSV: Dutta and Zisserman, "The VIA Annotation Software for Images, Audio and Video"
 (2019). The class is the region's attribute that is named after it, or its only one.
@@ -14,16 +18,17 @@ are the corners of a box, more are a polygon; `annotation: null` means that the 
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
-from calco.annotations.geometry import ellipse
+from calco.annotations.gathering import Gathering, Parse, WrittenImage, WrittenObject
+from calco.annotations.geometry import ellipse, rotated
 from calco.annotations.parsing import (
     MALFORMED,
     class_name,
@@ -34,12 +39,17 @@ from calco.annotations.parsing import (
     plainly,
     polygon,
     read_json,
+    size_wh,
     unread_shape,
 )
+from calco.annotations.record import Size
 from calco.errors import CalcoError
 from calco.files import read_text
 
 _CLASS: Final = ("class", "label", "category", "name", "type", "object", "object_name")
+LABELSTUDIO_KEYS: Final = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels")
+# Types of regions that label the whole image, or another region.
+_OF_THE_IMAGE: Final = ("choices", "rating", "textarea", "labels", "relation")
 
 
 def read_bdd(path: Path, into: Gathering) -> None:
@@ -51,7 +61,7 @@ def read_bdd(path: Path, into: Gathering) -> None:
     def objects_of(entry: Any) -> tuple[str, list[Any]]:
         return str(entry["name"]), list(entry.get("labels") or [])
 
-    def parse(entry: Any, where: str) -> list[WrittenObject]:
+    def parse(entry: Any) -> list[WrittenObject]:
         nonlocal num_open
         if "box2d" not in entry and "poly2d" in entry:
             num_open += 1
@@ -59,7 +69,7 @@ def read_bdd(path: Path, into: Gathering) -> None:
         left, top, right, bottom = (number(entry["box2d"][side]) for side in ("x1", "y1", "x2", "y2"))
         crowd = flag((entry.get("attributes") or {}).get("crowd"))
         label = class_name(entry["category"])
-        return [WrittenObject(where=where, label=label, box=(left, top, right, bottom), ignored=crowd)]
+        return [WrittenObject(label=label, box=(left, top, right, bottom), ignored=crowd)]
 
     _read_images(path, into, content, objects_of, parse)
     if num_open:
@@ -73,18 +83,15 @@ def read_createml(path: Path, into: Gathering) -> None:
         name = str(entry["image"] if "image" in entry else entry["imagefilename"])
         return name, list(entry["annotations"] if "annotations" in entry else entry["annotation"])
 
-    def parse(entry: Any, where: str) -> list[WrittenObject]:
+    def parse(entry: Any) -> list[WrittenObject]:
         x, y, width, height = (number(entry["coordinates"][part]) for part in ("x", "y", "width", "height"))
-        return [
-            WrittenObject(where=where, label=class_name(entry["label"]), box=(x, y, width, height), order="centred")
-        ]
+        return [WrittenObject(label=class_name(entry["label"]), box=(x, y, width, height), order="centred")]
 
     _read_images(path, into, read_json(path), objects_of, parse)
 
 
 def _read_images(
-    path: Path, into: Gathering, content: Any, objects_of: Callable[[Any], tuple[str, list[Any]]],
-    parse: Callable[[Any, str], list[WrittenObject]],
+    path: Path, into: Gathering, content: Any, objects_of: Callable[[Any], tuple[str, list[Any]]], parse: Parse
 ) -> None:  # fmt: skip
     """Read a JSON list of images, of each of which `objects_of` gives the name and the entries of its objects."""
     for i, entry in enumerate(list_of(content, "", path)):
@@ -93,9 +100,80 @@ def _read_images(
         except MALFORMED as error:
             into.note(f"{path}, [{i}]", "no image", f"{plainly(error)}; left out")
             continue
-        image = WrittenImage(path, name)
-        into.parse(image, ((f", [{i}], object {j}", each) for j, each in enumerate(listed)), parse)
-        into.add(image)
+        into.add(WrittenImage(path, name), ((f", [{i}], object {j}", each) for j, each in enumerate(listed)), parse)
+
+
+def read_labelstudio(path: Path, into: Gathering) -> None:
+    """Read a file of Label Studio's tasks."""
+    content = read_json(path)
+    for i, task in enumerate([content] if isinstance(content, dict) else list_of(content, "", path)):
+        where = f"{path}, [{i}]"
+        try:
+            address, regions = _task(task, where, into)
+            sizes = [size_wh(each["original_width"], each["original_height"]) for each in regions or []
+                     if each.get("original_width") and each.get("original_height")]  # fmt: skip
+        except MALFORMED as error:
+            into.note(where, "no image", f"{plainly(error)}; left out")
+            continue
+        parts = urlsplit(address)
+        name = (parse_qs(parts.query).get("d") or [unquote(parts.path) or address])[0]
+        if regions is None:
+            into.note(where, "incomplete", "nobody has annotated it; the image is left out", name)
+            continue
+        size = next(filter(None, sizes), None)
+        image = WrittenImage(path, name, size, shares=size is None)
+        places = ((f", [{i}], region {j}", region) for j, region in enumerate(regions))
+        entries = (each for each in places if each[1].get("type") not in _OF_THE_IMAGE)
+        into.add(image, entries, partial(_of_region, size=size))
+
+
+def _task(task: dict[str, Any], where: str, into: Gathering) -> tuple[str, list[Any] | None]:
+    """Return the address of a task's image, and its regions; None where nobody has annotated it."""
+    data = task["data"] if isinstance(task.get("data"), dict) else task
+    # The name of the field is the project's own.
+    texts = (value for value in data.values() if isinstance(value, str))
+    named = data.get("image") or next(
+        (text for text in texts if re.search(r"(?i)\.(jpe?g|png|webp|tiff?|bmp)", text)), ""
+    )
+    if not named or not isinstance(named, str):
+        raise CalcoError("it names no image")
+    if data is not task:  # JSON
+        done = task.get("annotations", task.get("completions")) or []
+        done = [each for each in done if isinstance(each, dict) and not each.get("was_cancelled")]
+        if len(done) > 1:
+            into.note(where, "unused", f"of its {len(done)} annotations the last one is used", named)
+        return named, list(done[-1].get("result") or []) if done else None
+    lists = [value for value in task.values() if isinstance(value, list)]
+    regions = [region for value in lists for region in value if isinstance(region, dict)]
+    return named, regions if regions or "annotation_id" in task or lists else None
+
+
+def _of_region(region: dict[str, Any], size: Size | None) -> list[WrittenObject]:
+    """Return one object for each label of a region."""
+    value = region["value"] if isinstance(region.get("value"), dict) else region
+    key = next((key for key in LABELSTUDIO_KEYS if key in value), "labels")
+    names = [class_name(label) for label in value.get(key) or []]
+    if not names:
+        raise CalcoError("it has no label")
+    # Percent of a size that is known become pixels, since a rotation needs square ones.
+    across, down = (side / 100 for side in size or (1, 1))
+    angle = np.radians(number(value.get("rotation") or 0))
+    if size is None and angle:
+        raise CalcoError("it is rotated, and original_width and original_height are missing")
+    shape: dict[str, Any]
+    if "points" in value:
+        shape = {"polygons": (polygon(value["points"]) * np.array([across, down], np.float32),)}
+    elif "radiusX" in value:
+        x, y, wide, high = (number(value[part]) for part in ("x", "y", "radiusX", "radiusY"))
+        shape = {"polygons": (ellipse((x * across, y * down), (wide * across, high * down), angle),)}
+    elif key in ("brushlabels", "keypointlabels"):
+        raise CalcoError(f"{key} are not read; export brushes as COCO or PNG masks")
+    else:
+        x, y, width, height = (number(value[part]) for part in ("x", "y", "width", "height"))
+        box = x * across, y * down, width * across, height * down
+        corners = box[0], box[1], (x + width) * across, (y + height) * down
+        shape = {"polygons": (rotated(corners, angle, box[:2]),)} if angle else {"box": box, "order": "sized"}
+    return [WrittenObject(label=name, **shape) for name in names]
 
 
 def read_via(path: Path, into: Gathering) -> None:
@@ -103,10 +181,8 @@ def read_via(path: Path, into: Gathering) -> None:
     text = read_text(path)
     images = _via_rows(text, path) if path.suffix.lower() == ".csv" else _via_entries(text, path)
     for name, regions in images.items():
-        image = WrittenImage(path, name)
         entries = ((f", {name}, regions[{i}]", region) for i, region in enumerate(regions))
-        into.parse(image, entries, partial(_via_region, unnamed=into.unnamed()))
-        into.add(image)
+        into.add(WrittenImage(path, name), entries, partial(_via_region, unnamed=into.unnamed()))
 
 
 def _via_entries(text: str, path: Path) -> dict[str, list[Any]]:
@@ -142,10 +218,10 @@ def _via_rows(text: str, path: Path) -> dict[str, list[Any]]:
     return found
 
 
-def _via_region(region: Any, where: str, unnamed: str) -> list[WrittenObject]:
+def _via_region(region: Any, unnamed: str) -> list[WrittenObject]:
     shape = region["region_shape_attributes" if "region_shape_attributes" in region else "shape_attributes"]
     kind = shape.get("name")
-    obj = WrittenObject(where=where, label=_via_label(region.get("region_attributes") or {}, unnamed))
+    obj = WrittenObject(label=_via_label(region.get("region_attributes") or {}, unnamed))
     if kind == "rect":
         left, top, width, height = (number(shape[part]) for part in ("x", "y", "width", "height"))
         obj.box, obj.order = (left, top, width, height), "sized"
@@ -200,7 +276,7 @@ def read_jsonlines(path: Path, into: Gathering) -> None:
         into.add(image)
 
 
-def _shapes(entry: dict[str, Any], where: str, image: WrittenImage) -> list[WrittenObject]:
+def _shapes(entry: dict[str, Any], image: WrittenImage) -> list[WrittenObject]:
     """Return one object for each label of an entry, which may also give the size of the image."""
     labels = [class_name(label) for label in ([entry["label"]] if isinstance(entry["label"], str) else entry["label"])]
     points = np.array([[number(point["x"]), number(point["y"])] for point in entry["points"]])
@@ -214,4 +290,4 @@ def _shapes(entry: dict[str, Any], where: str, image: WrittenImage) -> list[Writ
         shape = {"box": tuple(points.ravel().tolist())}
     elif len(points) == 4 and all(len(set(axis)) == 2 for axis in points.T.tolist()):
         shape = {"box": (*points.min(0).tolist(), *points.max(0).tolist())}
-    return [WrittenObject(where=where, label=label, **shape) for label in labels]
+    return [WrittenObject(label=label, **shape) for label in labels]

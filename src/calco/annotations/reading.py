@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from calco import imaging
-from calco.annotations import coco, csv_boxes, cvat, labelme, labelstudio, lists, texts, voc, yolo
-from calco.annotations.data_yaml import DataYaml, find_data_yaml
+from calco.annotations import coco, csv_boxes, cvat, labelme, lists, texts, voc, yolo
 from calco.annotations.gathering import Gathering
-from calco.annotations.matching import Images
 from calco.annotations.parsing import parse_json
-from calco.annotations.record import Annotations, Problem
+from calco.annotations.record import Annotations, DataYaml, Images, Problem
 from calco.annotations.sniffing import NO_LABELS, SUFFIXES, TRIED, is_box, sniff, sniff_foreign, some_files
 from calco.errors import CalcoError
 from calco.files import list_files, read_text
@@ -40,7 +38,7 @@ FORMATS: Final[dict[str, Format]] = {
     "cvat": Format("CVAT XML for images", cvat.read),
     "createml": Format("CreateML JSON", lists.read_createml),
     "via": Format("VGG Image Annotator", lists.read_via),
-    "labelstudio": Format("Label Studio JSON", labelstudio.read),
+    "labelstudio": Format("Label Studio JSON", lists.read_labelstudio),
     "supervisely": Format("Supervisely JSON", labelme.read_supervisely, "image"),
     "bdd": Format("BDD100K JSON", lists.read_bdd),
     "csv": Format("CSV of boxes", csv_boxes.read),
@@ -108,7 +106,7 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Images | None, cl
     title, reader, holds = FORMATS[form]
     notes, described = tuple[str, ...](), tuple[DataYaml, ...]()
     if reader is None:
-        described = find_data_yaml(files[0].parent, known.root if known else path.parent)
+        described = yolo.find_data_yaml(files[0].parent, known.root if known else path.parent)
         layout = yolo.find_layout(files, described, classes)
         reader, classes, notes = partial(yolo.read, layout=layout), layout.names or classes, layout.notes
     into = Gathering(known, classes)

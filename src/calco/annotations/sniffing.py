@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from calco.annotations import csv_boxes, labelstudio, texts
+from calco.annotations import csv_boxes, lists, texts
 from calco.annotations.parsing import number
 from calco.errors import CalcoError
 from calco.files import encoding_of
@@ -138,7 +138,7 @@ def _sniff_json(head: str) -> str | None:
         "labelme": "shapes" in keys and bool(keys & {"imagePath", "shape_type"}),
         "supervisely": {"objects", "size"} <= keys and bool(keys & {"classTitle", "tags"}),
         "via": "_via_img_metadata" in keys or {"filename", "regions"} <= keys,
-        "labelstudio": bool(keys & set(labelstudio.KEYS)) or {"data", "annotations", "result"} <= keys,
+        "labelstudio": bool(keys & set(lists.LABELSTUDIO_KEYS)) or {"data", "annotations", "result"} <= keys,
         "createml": "coordinates" in keys and bool(keys & {"annotations", "annotation"})
         and bool(keys & {"image", "imagefilename"}),
         "bdd": "box2d" in keys,

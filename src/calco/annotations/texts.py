@@ -34,17 +34,16 @@ def words_of_lines(path: Path) -> list[tuple[str, list[str]]]:
 
 def read_dota(path: Path, into: Gathering) -> None:
     """Read a text of DOTA."""
-    image = WrittenImage(path, path.stem)
-    into.parse(image, ((where, words) for where, words in words_of_lines(path) if not is_dota_head(words)), _of_dota)
-    into.add(image)
+    lines = [(where, words) for where, words in words_of_lines(path) if not is_dota_head(words)]
+    into.add(WrittenImage(path, path.stem), lines, _of_dota)
 
 
-def _of_dota(words: list[str], where: str) -> list[WrittenObject]:
+def _of_dota(words: list[str]) -> list[WrittenObject]:
     if len(words) not in (9, 10):
         raise CalcoError(f"{' '.join(words)[:60]!r} is not x1 y1 x2 y2 x3 y3 x4 y4 class difficult")
     corners = polygon([number(word) for word in words[:8]])
     ignored = len(words) == 10 and flag(words[9])
-    return [WrittenObject(where=where, label=class_name(words[8]), polygons=(corners,), ignored=ignored)]
+    return [WrittenObject(label=class_name(words[8]), polygons=(corners,), ignored=ignored)]
 
 
 def read_kitti(path: Path, into: Gathering) -> None:
@@ -55,35 +54,33 @@ def read_kitti(path: Path, into: Gathering) -> None:
     image.lost = len(lines) - len(cared)
     if image.lost:
         into.note(str(path), "unused", f"its {image.lost} regions of the type DontCare are not used", path.stem)
-    into.parse(image, cared, _of_kitti)
-    into.add(image)
+    into.add(image, cared, _of_kitti)
 
 
-def _of_kitti(words: list[str], where: str) -> list[WrittenObject]:
+def _of_kitti(words: list[str]) -> list[WrittenObject]:
     if len(words) not in NUM_KITTI_WORDS:
         raise CalcoError(f"it has {len(words)} words; KITTI's lines have 15, or 16")
     left, top, right, bottom = map(number, words[4:8])
     score = number(words[15]) if len(words) == 16 else None
-    return [WrittenObject(where=where, label=class_name(words[0]), box=(left, top, right, bottom), score=score)]
+    return [WrittenObject(label=class_name(words[0]), box=(left, top, right, bottom), score=score)]
 
 
 def read_corners(path: Path, into: Gathering) -> None:
     """Read a text of a count and corners."""
-    image, lines = WrittenImage(path, path.stem), words_of_lines(path)
+    lines = words_of_lines(path)
     if not lines or len(lines[0][1]) != 1 or not lines[0][1][0].isdecimal():
         raise CalcoError(f"{path}, line 1: it does not begin with the count of boxes; write how many there are")
     count = lines[0][1][0]
     if int(number(count)) != len(lines) - 1:
         reason = f"it counts {count} boxes and has {len(lines) - 1} lines of them; the lines are taken"
         into.note(f"{path}, line 1", "damaged", reason, path.stem)
-    into.parse(image, lines[1:], partial(_of_corners, unnamed=into.unnamed()))
-    into.add(image)
+    into.add(WrittenImage(path, path.stem), lines[1:], partial(_of_corners, unnamed=into.unnamed()))
 
 
-def _of_corners(words: list[str], where: str, unnamed: str) -> list[WrittenObject]:
+def _of_corners(words: list[str], unnamed: str) -> list[WrittenObject]:
     try:
         left, top, right, bottom = map(number, words[:4])
     except (CalcoError, ValueError) as error:
         raise CalcoError(f"{' '.join(words)[:60]!r} is not a box (xmin ymin xmax ymax)") from error
     label = class_name(" ".join(words[4:]) or unnamed)
-    return [WrittenObject(where=where, label=label, box=(left, top, right, bottom))]
+    return [WrittenObject(label=label, box=(left, top, right, bottom))]

@@ -32,14 +32,11 @@ def read(path: Path, into: Gathering) -> None:
         into.own_name(path, (root.findtext("filename") or "").strip()),
         size_wh(root.findtext("size/width"), root.findtext("size/height")),
     )
-    entries = ((f", object {i}", entry) for i, entry in enumerate(root.findall("object"), 1))
-    into.parse(image, entries, _object)
-    into.add(image)
+    into.add(image, ((f", object {i}", entry) for i, entry in enumerate(root.findall("object"), 1)), _object)
 
 
-def _object(entry: ElementTree.Element, where: str) -> list[WrittenObject]:
-    obj = WrittenObject(where=where, label=class_name(entry.findtext("name") or ""))
-    obj.ignored = flag(entry.findtext("difficult"))
+def _object(entry: ElementTree.Element) -> list[WrittenObject]:
+    obj = WrittenObject(label=class_name(entry.findtext("name") or ""), ignored=flag(entry.findtext("difficult")))
     if entry.find("bndbox") is None and entry.find("robndbox") is not None:
         # As roLabelImg writes it: centre, size, radians clockwise.
         x, y, width, height, angle = _numbers(entry, "robndbox", _ROTATED)
@@ -88,10 +85,9 @@ def write_voc(
         _put(root, filename=Path(record.name).name)
         _put(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
         objects = record.objects
-        for i, box in enumerate(objects.boxes.tolist()):
+        for name, box, hard in zip(objects.classes, objects.boxes.tolist(), objects.is_ignored, strict=True):
             entry = ElementTree.SubElement(root, "object")
-            hard = objects.ignored is not None and bool(objects.ignored[i])
-            _put(entry, name=objects.classes[i], pose="Unspecified", truncated=0, difficult=int(hard))
+            _put(entry, name=name, pose="Unspecified", truncated=0, difficult=int(hard))
             # As VOC counts, one pixel wide and high at least.
             left, top = (min(max(round(box[0]), 0), width - 1), min(max(round(box[1]), 0), height - 1))
             right, bottom = max(round(box[2]), left + 1), max(round(box[3]), top + 1)

@@ -47,7 +47,7 @@ def explore(args: list[str]) -> None:
 
     config = parse(ExploreConfig, args, "detect explore", explore.__doc__)
     from calco.console import Table, cell, say, show
-    from calco.detection.exploring.explore import explore as run
+    from calco.detection.exploration import explore as run
 
     done = run(config)
     table = Table("class", box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -75,13 +75,13 @@ def explore(args: list[str]) -> None:
 
 def evaluate(args: list[str]) -> None:
     """Score a detector beside baselines: mAP, curves, confusions, errors in people per hour; with a report."""
-    from calco.detection.scoring.config import DetectEvaluateConfig
+    from calco.detection.config import DetectEvaluateConfig
 
     config = parse(DetectEvaluateConfig, args, "detect evaluate", evaluate.__doc__)
     from calco.console import Table, say, show
-    from calco.detection.scoring.card import MEASURES
     from calco.detection.scoring.evaluate import evaluate as run
     from calco.detection.scoring.report import CLASS_TITLES, class_rows, verdict
+    from calco.detection.scoring.score import MEASURES
     from calco.evaluation.scores import terminal_table
 
     done = run(config)

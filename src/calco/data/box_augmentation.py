@@ -168,11 +168,10 @@ def _together(parts: Sequence[Detections]) -> Detections:
     known = any(part.outlines for part in full)
     ignored = any(part.ignored is not None for part in full)
     outlines = [each for part in full for each in (part.outlines or (None,) * len(part))] if known else []
-    flags = [np.zeros(len(part), np.bool_) if part.ignored is None else part.ignored for part in full]
     return Detections(
         boxes=np.concatenate([part.boxes for part in full]),
         classes=tuple(name for part in full for name in part.classes),
-        ignored=np.concatenate(flags) if ignored else None,
+        ignored=np.concatenate([part.is_ignored for part in full]) if ignored else None,
         outlines=tuple(outlines),
     )
 

@@ -63,53 +63,6 @@ def giou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
     return generalised
 
 
-class _Sweep:
-    """Boxes sorted along an axis, so that each is compared only with those that may overlap it by more than `edge`.
-
-    IoU > edge needs an overlap of more than `edge` of either box's width, since the intersection is at most that
-    overlap times its height. So the partners of a box begin before its first 1 - edge is over and, as none is wider
-    than its width / edge, not long before it does; sorted by where they begin, they stand side by side.
-    """
-
-    def __init__(self, boxes: Floats, edge: float) -> None:
-        # The axis on which fewer boxes meet.
-        axes = [self._along(boxes, axis, edge) for axis in (0, 1)]
-        self.order, first, last = min(axes, key=lambda found: int((found[2] - found[1]).sum()))
-        self._first, self._last = first.tolist(), last.tolist()
-        self._corners = np.ascontiguousarray(boxes[self.order].T)
-        areas = _areas(boxes)[self.order]
-        # An empty box overlaps nothing, so any area will do for it, and 1 can be divided by.
-        self._areas = np.where(areas > 0, areas, 1)
-
-    @staticmethod
-    def _along(boxes: Floats, axis: int, edge: float) -> tuple[Indices, Indices, Indices]:
-        """Return the order along an axis, and the first and last partner of each box."""
-        order = np.argsort(boxes[:, axis], kind="stable")
-        near, far = boxes[order, axis], boxes[order, axis + 2]
-        width = np.maximum(far - near, 0)
-        # A little wider than exact, so that rounding loses no partner; each is then measured exactly.
-        share, slack = edge * (1 - 1e-9), 1e-15 * (np.abs(near) + np.abs(far))
-        widest = np.minimum(width / max(share, 1e-9), width.max(initial=0))
-        first = np.searchsorted(near, near - (1 - share) * widest - slack, side="left")
-        last = np.searchsorted(near, far - share * width + slack, side="right")
-        return order, first, np.maximum(first, last)
-
-    def overlaps(self, place: int) -> tuple[slice, Floats]:
-        """Return where in the sorted order the partners of a box are (itself among them), and their IoU with it."""
-        span = slice(self._first[place], self._last[place])
-        corners = self._corners[:, span]
-        own = self._corners[:, place, None]
-        sides = np.minimum(corners[2:], own[2:])
-        sides -= np.maximum(corners[:2], own[:2])
-        np.maximum(sides, 0, out=sides)
-        # The same operations in the same order as in `iou`, so that both agree to the last bit.
-        inner: Floats = sides[0] * sides[1]
-        union = self._areas[span] + self._areas[place]
-        union -= inner
-        inner /= union
-        return span, inner
-
-
 def _as_boxes(boxes: npt.ArrayLike) -> Floats:
     """Check boxes and return them as N x 4 `float64`; an empty list is 0 x 4."""
     array = np.asarray(boxes, np.float64)
@@ -177,8 +130,7 @@ def nms(
     Raises:
         CalcoError: When the shapes do not fit, a number is not finite, or a setting is out of range.
     """
-    checked, ranked, kinds = _checked(boxes, scores, classes)
-    _check_share(iou)
+    checked, ranked, kinds = _checked(boxes, scores, classes, iou)
     if at_most is not None and at_most < 0:
         raise CalcoError(f"at_most is {at_most}; a number of boxes is not negative")
     ranks = np.argsort(-ranked, kind="stable")
@@ -214,8 +166,7 @@ def soft_nms(
     Raises:
         CalcoError: As for `nms`; and when scores are negative or the settings unknown.
     """
-    checked, now, kinds = _checked(boxes, scores, classes, method, sigma)
-    _check_share(iou)
+    checked, now, kinds = _checked(boxes, scores, classes, iou, method, sigma)
     waiting = np.where(now >= least, now, -1.0)  # boxes that are chosen or dropped are at -1
     kept: list[int] = []
     while len(waiting) and (highest := waiting.max()) >= 0:
@@ -260,7 +211,7 @@ def matrix_nms(
     Raises:
         CalcoError: As for `soft_nms`.
     """
-    checked, old, kinds = _checked(boxes, scores, classes, method, sigma)
+    checked, old, kinds = _checked(boxes, scores, classes, 0.0, method, sigma)
     order = np.argsort(-old, kind="stable")
     factors = np.ones(len(order))
     own = np.ones(len(order))  # f of the worst overlap of each box with a better one
@@ -283,18 +234,49 @@ def matrix_nms(
     return final, now[final]
 
 
+def _along(boxes: Floats, axis: int, edge: float) -> tuple[Indices, Indices, Indices]:
+    """Return the order of boxes along an axis, and the first and last partner of each: those it may overlap enough.
+
+    IoU > edge needs an overlap of more than `edge` of either box's width, since the intersection is at most that
+    overlap times its height. So the partners of a box begin before its first 1 - edge is over and, as none is wider
+    than its width / edge, not long before it does; sorted by where they begin, they stand side by side.
+    """
+    order = np.argsort(boxes[:, axis], kind="stable")
+    near, far = boxes[order, axis], boxes[order, axis + 2]
+    width = np.maximum(far - near, 0)
+    # A little wider than exact, so that rounding loses no partner; each is then measured exactly.
+    share, slack = edge * (1 - 1e-9), 1e-15 * (np.abs(near) + np.abs(far))
+    widest = np.minimum(width / max(share, 1e-9), width.max(initial=0))
+    first = np.searchsorted(near, near - (1 - share) * widest - slack, side="left")
+    last = np.searchsorted(near, far - share * width + slack, side="right")
+    return order, first, np.maximum(first, last)
+
+
 def _greedy(boxes: Floats, edge: float, at_most: int | None) -> Indices:
     """Return the indices that stay when each box in turn, the best (0) first, drops those it overlaps too much."""
-    sweep = _Sweep(boxes, edge)
+    # The axis on which fewer boxes meet.
+    order, first, last = min((_along(boxes, axis, edge) for axis in (0, 1)), key=lambda f: int((f[2] - f[1]).sum()))
+    spans = [slice(*ends) for ends in zip(first.tolist(), last.tolist(), strict=True)]
+    corners, areas = np.ascontiguousarray(boxes[order].T), _areas(boxes)[order]
+    areas = np.where(areas > 0, areas, 1)  # an empty box overlaps nothing, so any area will do that can be divided by
     flags = bytearray(b"\1") * len(boxes)  # the same memory twice: Python reads one of them faster than NumPy does
     alive = np.frombuffer(flags, np.bool_)
     kept: list[int] = []
-    for rank, place in enumerate(np.argsort(sweep.order).tolist()):
+    for rank, place in enumerate(np.argsort(order).tolist()):
         if flags[place]:
             if len(kept) == at_most:
                 break
             kept.append(rank)
-            span, overlap = sweep.overlaps(place)
+            span = spans[place]
+            some, own = corners[:, span], corners[:, place, None]
+            sides = np.minimum(some[2:], own[2:])
+            sides -= np.maximum(some[:2], own[:2])
+            np.maximum(sides, 0, out=sides)
+            # The same operations in the same order as in `iou`, so that both agree to the last bit.
+            overlap: Floats = sides[0] * sides[1]
+            union = areas[span] + areas[place]
+            union -= overlap
+            overlap /= union
             alive[span] &= overlap <= edge
     return np.array(kept, np.int64)
 
@@ -305,7 +287,12 @@ def _fading(overlap: Floats, method: str, sigma: float) -> Floats:
 
 
 def _checked(
-    boxes: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes | None, method: str | None = None, sigma: float = 1.0
+    boxes: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    classes: Classes | None,
+    iou: float,
+    method: str = "",
+    sigma: float = 1.0,
 ) -> tuple[Floats, Floats, Indices | None]:
     """Return boxes and scores as `float64`, and the classes as numbers, or None if there is one class.
 
@@ -316,7 +303,9 @@ def _checked(
         raise CalcoError(f"{len(checked)} boxes have scores of the shape {ranked.shape}; each box needs one score")
     if not np.isfinite(ranked).all():
         raise CalcoError(f"a score is {ranked[~np.isfinite(ranked)][0]}; scores must be finite")
-    if method is not None:
+    if not 0 <= iou <= 1:
+        raise CalcoError(f"iou is {iou}; an overlap is between 0 and 1")
+    if method:
         if len(ranked) and ranked.min() < 0:
             raise CalcoError(f"a score is {ranked.min():g}; scores that are to be lowered must not be negative")
         if method not in ("linear", "gaussian"):
@@ -329,8 +318,3 @@ def _checked(
         raise CalcoError(f"{len(checked)} boxes have {len(classes)} classes; each box needs one")
     kinds: Indices = np.unique(np.asarray(classes), return_inverse=True)[1].astype(np.int64)
     return checked, ranked, kinds if kinds.any() else None
-
-
-def _check_share(iou: float) -> None:
-    if not 0 <= iou <= 1:
-        raise CalcoError(f"iou is {iou}; an overlap is between 0 and 1")

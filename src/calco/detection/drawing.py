@@ -226,19 +226,14 @@ def _free(box: Sequence[float], size_wh: tuple[int, int], scene_wh: tuple[int, i
         y0 = min(max(y, 0), max(0, scene_wh[1] - height))
         place = (x0, y0, x0 + width, y0 + height)
         # A label that had to be moved into the image covers its own box, which costs a little.
-        cost = sum(_shared(place, other) for other in taken) + 0.1 * (abs(x - x0) * height + abs(y - y0) * width)
+        cost = 0.1 * (abs(x - x0) * height + abs(y - y0) * width)
+        for a, b, c, d in taken:
+            cost += max(0, min(place[2], c) - max(x0, a)) * max(0, min(place[3], d) - max(y0, b))
         if cost < least:
             best, least = place, cost
         if cost == 0:
             break
     return best
-
-
-def _shared(one: Rectangle, other: Rectangle) -> int:
-    """Square pixels that two rectangles share."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0, across) * max(0, down)
 
 
 def _shaded(scene: Image, outlines: Sequence[Outline | None], colours: Sequence[Colour], sizes: Sizes) -> Image:

@@ -1,6 +1,6 @@
-"""Detectors in one file, as `calco detect export` writes them, behind the interface of a Detector."""
+"""Detectors in one file, as `calco detect export` writes them, and `open_detector` for these and for folders."""
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -9,23 +9,26 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo
-from calco.detection.network import DetectionNetwork, TargetObjects
+from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo, detector_folder, load_detector
+from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError
+from calco.files import digest
 from calco.imaging import Image
-from calco.inference.folder import EXPORTED
+from calco.inference.folder import EXPORTED, is_exported
 from calco.inference.runtimes import (
     as_description,
     explained,
     needs,
     onnx_session,
     openvino_core,
+    openvino_request,
     read_onnx,
     read_openvino,
     read_record,
 )
+from calco.networks.machine import make_ready
 from calco.records import from_record
 
 EXPORT_FORMAT: Final = 1
@@ -98,19 +101,7 @@ def squares_of(images: Tensor) -> Image:
     return given
 
 
-class InferenceNetwork(DetectionNetwork):
-    """A network that cannot be trained."""
-
-    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:  # noqa: ARG002
-        """Refuse to learn."""
-        raise CalcoError("an exported file does not learn; train the model that it was made of")
-
-    def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Return nothing."""
-        return iter(())
-
-
-class GraphNetwork(InferenceNetwork):
+class GraphNetwork(DetectionNetwork):
     """An exported file as the network of a Detector; its squares have a side of `size` pixels."""
 
     def __init__(self, graph: Graph, size: int, *, overlapping: bool) -> None:
@@ -169,16 +160,12 @@ class OpenvinoGraph:
         with explained(path):
             self.side = self._model.input(INPUT).get_partial_shape()[1].get_length()
             self.classes = self._model.output(SCORES).get_partial_shape()[-1].get_length()
-        settings = {
-            "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }  # fmt: skip
 
         def compiled(shape: tuple[int, ...]) -> Any:
             # A graph of fixed size is the faster one, and batches have few sizes.
             model = self._model.clone()
             model.reshape(list(shape))
-            return core.compile_model(model, "CPU", settings).create_infer_request()
+            return openvino_request(model, hint)
 
         self._request: Callable[[tuple[int, ...]], Any] = lru_cache(4)(compiled)
 
@@ -188,3 +175,38 @@ class OpenvinoGraph:
             request = self._request(squares.shape)
             request.infer([np.ascontiguousarray(squares)])
             return [request.get_tensor(name).data.copy() for name in names]
+
+
+def open_detector(
+    path: str | Path, *, runtime: str = "auto", device: str = "auto", precision: str = "auto"
+) -> Detector:
+    """Load a detector.
+
+    Args:
+        path: A run, a model folder, or a file that `calco detect export` wrote.
+        runtime: torch for a run or a model folder, onnxruntime or openvino for an exported file; auto takes what fits.
+        device: "cpu", "cuda", or "auto" for the GPU if there is one; exported files run on the CPU.
+        precision: fp32, bf16, fp16 (on a GPU), or auto.
+
+    Returns:
+        The detector.
+
+    Raises:
+        CalcoError: It cannot be loaded, or its runtime is missing or does not fit.
+    """
+    if is_exported(path):
+        if device not in ("auto", "cpu"):
+            raise CalcoError(f"--device {device}: {path} runs on the CPU; name the model's folder for another device")
+        return load_exported(path, runtime=runtime, precision=precision)
+    if runtime not in ("auto", "torch"):
+        raise CalcoError(
+            f"--runtime {runtime} is for exported files, and {path} is none; make one: calco detect export {path}"
+        )
+    detector = load_detector(path, device=device, precision=precision)
+    make_ready(detector.device, exact=precision == "fp32")
+    return detector
+
+
+def detector_digest(path: str | Path) -> str:
+    """Return the digest of the weights of a detector."""
+    return digest(path if is_exported(path) else detector_folder(path) / "model.safetensors")

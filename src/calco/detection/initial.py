@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from calco.detection.foreign import no_network
-from calco.detection.limits import check_colours
 from calco.detection.lite import LiteDetector
 from calco.detection.model import LITE
 from calco.detection.network import DetectionNetwork
 from calco.detection.transformer import (
     TransformerDetector,
+    check_colours,
     config_of,
     from_config,
+    no_network,
     reason_of,
     settings_of,
     transformers,
@@ -193,7 +193,7 @@ def _check_weights(folder: Path, called: str) -> None:
         )
 
 
-def _hub_answers(seconds: float = 3.0) -> bool:
+def _hub_answers() -> bool:
     """Return whether the hub can be reached; one short attempt, where the library would try for minutes."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
@@ -203,7 +203,7 @@ def _hub_answers(seconds: float = 3.0) -> bool:
 
     place = urlsplit(ENDPOINT)
     try:
-        with socket.create_connection((place.hostname or "", place.port or 443), timeout=seconds):
+        with socket.create_connection((place.hostname or "", place.port or 443), timeout=3.0):
             return True
     except OSError:
         return False

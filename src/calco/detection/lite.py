@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from calco.detection.limits import check_lite
+from calco.detection.config import check_lite
 from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.networks.cpu.depthwise import depthwise
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
@@ -137,10 +137,6 @@ class Depthwise(nn.Conv2d):
         return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)  # of a norm that was folded into it
 
 
-def _mixing(channels: int, out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out, 1, bias=False)
-
-
 def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential:
     """Depthwise and pointwise convolution; with group norm, or batch norm for 0 groups."""
 
@@ -148,7 +144,7 @@ def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential
         return nn.GroupNorm(groups, width) if groups else nn.BatchNorm2d(width)
 
     layers = [Depthwise(width, stride), norm(), nn.SiLU(inplace=True)]
-    return nn.Sequential(*layers, _mixing(width, width), norm(), nn.SiLU(inplace=True))
+    return nn.Sequential(*layers, nn.Conv2d(width, width, 1, bias=False), norm(), nn.SiLU(inplace=True))
 
 
 class Pyramid(nn.Module):
@@ -156,7 +152,9 @@ class Pyramid(nn.Module):
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
-        self.enter = nn.ModuleList(nn.Sequential(_mixing(c, width), nn.BatchNorm2d(width)) for c in channels)
+        self.enter = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, width, 1, bias=False), nn.BatchNorm2d(width)) for c in channels
+        )
         self.down = nn.ModuleList(_separable(width) for _ in channels[1:])
         self.shrink = nn.ModuleList(_separable(width, 2) for _ in channels[1:])
         self.up = nn.ModuleList(_separable(width) for _ in channels[1:])

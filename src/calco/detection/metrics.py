@@ -33,9 +33,7 @@ class Matches:
     """All D detections in P images, by falling score, each right, wrong or passed over at T overlaps."""
 
     classes: tuple[str, ...]  # names of the C classes that count
-    ious: tuple[float, ...]  # T overlaps from which a detection is right
-    num_images: int  # P, images without objects included
-    num_objects: Ints  # P x C, number of objects to find
+    num_objects: Ints  # P x C, number of objects to find; images without objects included
     images: Ints  # D, image of each detection
     labels: Ints  # D, its class
     scores: Floats  # D, falling
@@ -70,7 +68,7 @@ def match(
         true_labels, predicted = (
             np.array([number.get(name, -1) for name in each.classes], np.int64) for each in (actual, detected)
         )
-        counted = np.ones(len(actual), np.bool_) if actual.ignored is None else ~actual.ignored
+        counted = ~actual.is_ignored
         np.add.at(num_objects[place], true_labels[counted & (true_labels >= 0)], 1)
         for label in np.unique(predicted[predicted >= 0]):
             scores = np.asarray(detected.scores, np.float64)
@@ -87,9 +85,9 @@ def match(
     right, passed, of_truth = (np.concatenate(part, axis=1) for part in zip(*wide, strict=True))
     order = np.argsort(-all_scores, kind="stable")
     return Matches(
-        classes=tuple(classes), ious=tuple(ious), num_images=len(truth), num_objects=num_objects,
-        images=images[order], labels=labels[order], scores=all_scores[order], places=places[order],
-        right=right[:, order], passed=passed[:, order], partners=of_truth[:, order],
+        classes=tuple(classes), num_objects=num_objects, images=images[order], labels=labels[order],
+        scores=all_scores[order], places=places[order], right=right[:, order], passed=passed[:, order],
+        partners=of_truth[:, order],
     )  # fmt: skip
 
 
@@ -167,33 +165,15 @@ class Scores:
         return {name: value for name, value in named.items() if math.isfinite(value)}
 
 
-@dataclass(frozen=True, slots=True)
-class Operating:
-    """Counts at a threshold, over all classes."""
-
-    threshold: float  # lowest score of a detection
-    right: int  # number of right detections
-    wrong: int  # number of wrong detections
-    missed: int  # number of objects without a detection
-
-    @property
-    def precision(self) -> float:
-        """Share of the detections that are right; NaN without any."""
-        return _share(self.right, self.right + self.wrong)
-
-    @property
-    def recall(self) -> float:
-        """Share of the objects that are found; NaN without any."""
-        return _share(self.right, self.right + self.missed)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        return _share(2 * self.right, 2 * self.right + self.wrong + self.missed)
-
-
-def _share(part: int, whole: int) -> float:
+def share_of(part: float, whole: float) -> float:
+    """Return a ratio; NaN for a whole of 0."""
     return part / whole if whole else math.nan
+
+
+def size_counts(areas: npt.NDArray[np.floating[Any]]) -> tuple[int, int, int]:
+    """Return the number of small, medium and large boxes, as COCO divides them, from their square pixels."""
+    small, large = int((areas < 32**2).sum()), int((areas > 96**2).sum())
+    return small, len(areas) - small - large, large
 
 
 def average_precision(truth: Sequence[Detections], found: Sequence[Detections], classes: Sequence[str]) -> Scores:
@@ -202,7 +182,8 @@ def average_precision(truth: Sequence[Detections], found: Sequence[Detections], 
     Sizes are those of the boxes. The more detections with low scores, the better the precision-recall curve.
     """
     half = match(truth, found, classes, (0.5,))
-    best = best_threshold(half)
+    threshold = best_threshold(half)
+    right, wrong, objects = (float(part.sum()) for part in counts(half, threshold))
     num = half.num_objects.sum(axis=0)
     precision, recall = _coco(truth, found, list(classes))  # T x R x K x A, T x K x A
     ap, means = precision.mean(axis=1), recall.mean(axis=0)
@@ -216,12 +197,13 @@ def average_precision(truth: Sequence[Detections], found: Sequence[Detections], 
     whole, small, medium, large = (_mean(ap[:, :, area].mean(axis=0)) for area in range(4))
     return Scores(
         ap=whole, ap50=_mean(ap[0, :, 0]), ap75=_mean(ap[5, :, 0]), small=small, medium=medium, large=large,
-        recall=_mean(means[:, 0]), threshold=best.threshold, f1=best.f1, precision=best.precision,
-        recall50=best.recall, classes=each, num_images=len(truth), num_objects=int(num.sum()),
+        recall=_mean(means[:, 0]), threshold=threshold, f1=share_of(2 * right, right + wrong + objects),
+        precision=share_of(right, right + wrong), recall50=share_of(right, objects), classes=each,
+        num_images=len(truth), num_objects=int(num.sum()),
     )  # fmt: skip
 
 
-def best_threshold(matches: Matches) -> Operating:
+def best_threshold(matches: Matches) -> float:
     """Return the threshold with the best F1 over all classes at the first overlap, half-way to the next lower score.
 
     Of equal ones the highest counts: it has fewer wrong detections.
@@ -229,20 +211,13 @@ def best_threshold(matches: Matches) -> Operating:
     right, wrong = (np.cumsum(flags[0], dtype=np.int64) for flags in (matches.right, matches.wrong))
     total = int(matches.num_objects.sum())
     if not len(right) or not right[-1]:
-        return at_threshold(matches, DEFAULT_THRESHOLD)
+        return DEFAULT_THRESHOLD
     last = np.append(matches.scores[1:] < matches.scores[:-1], True)  # boxes of one score come together
     f1 = np.where(last, 2 * right / (right + wrong + total), -1)
     place = int(f1.argmax())
     score = float(matches.scores[place])
     below = float(matches.scores[place + 1]) if place + 1 < len(f1) else score
-    return at_threshold(matches, (score + below) / 2)
-
-
-def at_threshold(matches: Matches, threshold: float) -> Operating:
-    """Return the counts at a threshold, at the first overlap."""
-    believed = matches.scores >= threshold
-    right, wrong = int((matches.right[0] & believed).sum()), int((matches.wrong[0] & believed).sum())
-    return Operating(threshold, right, wrong, int(matches.num_objects.sum()) - right)
+    return (score + below) / 2
 
 
 def _mean(values: Floats) -> float:
@@ -283,13 +258,12 @@ def _entries(images: Sequence[Detections], number: Mapping[str, int]) -> list[di
     """Return COCO's entries, numbered from 1: some releases take 0 for none."""
     entries: list[dict[str, Any]] = []
     for place, objects in enumerate(images, 1):
-        boxes = objects.boxes.astype(np.float64)
+        boxes, ignored = objects.boxes.astype(np.float64), objects.is_ignored.tolist()
         sides = boxes[:, 2:] - boxes[:, :2]
         for i, name in enumerate(objects.classes):
             if name in number:
-                crowd = int(objects.ignored is not None and bool(objects.ignored[i]))
                 entry = {
-                    "id": len(entries) + 1, "image_id": place, "category_id": number[name], "iscrowd": crowd,
+                    "id": len(entries) + 1, "image_id": place, "category_id": number[name], "iscrowd": int(ignored[i]),
                     "bbox": [*boxes[i, :2].tolist(), *sides[i].tolist()], "area": float(sides[i].prod()),
                 }  # fmt: skip
                 entries.append(entry | ({} if objects.scores is None else {"score": float(objects.scores[i])}))
@@ -302,12 +276,8 @@ SURE: Final = 0.5
 """Overlap from which a detection is an object."""
 NEAR: Final = 0.1
 """Overlap from which a detection is near an object."""
-MEANINGS: Final[dict[Verdict, str]] = {
-    "other class": "the box is right, the class is that of something else",
-    "second box": "a second box on an object that was found already",
-    "loose": f"near an object of its class, with an overlap from {NEAR:g} to {SURE:g}",
-    "nothing there": "near nothing of its class",
-}
+FALSE_ALARMS: Final[tuple[Verdict, ...]] = ("other class", "second box", "loose", "nothing there")
+"""Kinds of detections that are wrong: a wrong class, a second box on an object, near one, or near none of its class."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -340,10 +310,9 @@ def judge_boxes(
     for place, (actual, detected) in enumerate(zip(truth, found, strict=True)):
         mine = np.flatnonzero(believed & (matches.images == place))
         right, passed = matches.right[0, mine], matches.passed[0, mine]
-        free = np.ones(len(actual), np.bool_) if actual.ignored is None else ~actual.ignored
         true_labels = np.array([number.get(name, -1) for name in actual.classes], np.int64)
-        free &= true_labels >= 0
-        counted = free.copy()
+        counted = ~actual.is_ignored & (true_labels >= 0)
+        free = counted.copy()
         free[matches.partners[0, mine][right]] = False
         chosen = detected.select(matches.places[mine])
         predicted = np.array([number[name] for name in chosen.classes], np.int64)
@@ -370,7 +339,7 @@ def judge_boxes(
 def error_kinds(judgements: Sequence[ImageJudgement]) -> dict[str, int]:
     """Return the number of false alarms of each kind."""
     number = Counter(verdict for each in judgements for verdict in each.verdicts)
-    return {kind: number[kind] for kind in MEANINGS}
+    return {kind: number[kind] for kind in FALSE_ALARMS}
 
 
 RECALLS: Final = np.linspace(0, 1, 101)
@@ -383,7 +352,7 @@ def precisions(matches: Matches, weights: Floats) -> Floats:
     With weights of 1 these are COCO's own figures; an image of weight 2 counts as two equal ones. A class without
     objects has NaN.
     """
-    result = np.full((len(weights), len(matches.ious), len(matches.classes)), np.nan)
+    result = np.full((len(weights), len(matches.right), len(matches.classes)), np.nan)
     for label in range(len(matches.classes)):
         mine = matches.labels == label
         images, right, wrong = matches.images[mine], matches.right[:, mine], matches.wrong[:, mine]
@@ -405,15 +374,13 @@ def _areas(right: Floats, wrong: Floats, total: float) -> Floats:
     return np.array([row[place].mean() for row, place in zip(falling, places, strict=True)])
 
 
-def curve(matches: Matches, believed: Bools | None = None, label: int | None = None) -> tuple[Floats, Floats, Floats]:
+def curve(matches: Matches, label: int | None = None) -> tuple[Floats, Floats, Floats]:
     """Return threshold, precision and recall at the first overlap, a point for each score, by falling score.
 
-    `believed` (D) chooses detections, `label` a class; None takes all.
+    `label` chooses a class; None takes all.
     """
-    chosen = np.ones(len(matches.scores), np.bool_) if believed is None else believed
-    objects = matches.num_objects.sum() if label is None else matches.num_objects[:, label].sum()
-    if label is not None:
-        chosen = chosen & (matches.labels == label)
+    objects = (matches.num_objects if label is None else matches.num_objects[:, label]).sum()
+    chosen = np.ones(len(matches.scores), np.bool_) if label is None else matches.labels == label
     scores = matches.scores[chosen]
     right, wrong = np.cumsum(matches.right[0, chosen]), np.cumsum(matches.wrong[0, chosen])
     last = np.append(scores[1:] < scores[:-1], True) if len(scores) else np.zeros(0, np.bool_)
@@ -426,7 +393,7 @@ def counts(matches: Matches, threshold: float) -> tuple[Floats, Floats, Floats]:
     """Return the number of right and wrong detections and of objects in each image, at the first overlap."""
     believed = matches.scores >= threshold
     right, wrong = (
-        np.bincount(matches.images[believed & flags[0]], minlength=matches.num_images).astype(np.float64)
+        np.bincount(matches.images[believed & flags[0]], minlength=len(matches.num_objects)).astype(np.float64)
         for flags in (matches.right, matches.wrong)
     )
     return right, wrong, matches.num_objects.sum(axis=1).astype(np.float64)

@@ -15,7 +15,7 @@ from calco.annotations.detections import Detections
 from calco.data.box_augmentation import letterbox
 from calco.data.config import SourceConfig, SplitConfig
 from calco.detection.boxes import nms
-from calco.detection.limits import MOST_BOXES, MOST_CLASSES, MULTIPLE, check_side
+from calco.detection.config import MOST_BOXES, MOST_CLASSES, MULTIPLE, check_side
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError, enough_memory
 from calco.imaging import Image

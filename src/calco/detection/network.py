@@ -1,10 +1,33 @@
-"""Interface of the networks that detect objects."""
+"""Interfaces of detectors, and of the networks that detect objects."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
+
+from calco.annotations.detections import Detections
+from calco.errors import CalcoError
+from calco.imaging import Image
+
+
+class DetectorProtocol(Protocol):
+    """A detector of any kind."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of its classes."""
+
+    @property
+    def threshold(self) -> float:
+        """Default threshold of the scores, found on its validation images."""
+
+    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
+        """Return the objects in each image, in its pixels, with scores, the highest first, clipped to it.
+
+        Images are HWC, of any sizes, grey or RGB, `uint8`, `uint16` or `float32`. `threshold` is the lowest score that
+        is returned; None is `self.threshold`.
+        """
 
 
 class TargetObjects(NamedTuple):
@@ -32,13 +55,13 @@ class DetectionNetwork(nn.Module, ABC):
         those whose sigmoid is the probability.
         """
 
-    @abstractmethod
-    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:
-        """Return the weighted parts of the loss, each a scalar; training minimises their sum."""
+    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return the weighted parts of the loss, each a scalar, whose sum training minimises; by default refuse."""
+        raise CalcoError("an exported file does not learn; train the model that it was made of")
 
-    @abstractmethod
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Return the pretrained weights, which are trained with a smaller learning rate than the others."""
+        return iter(())
 
     def compile_steady(self) -> None:
         """Compile the parts whose shapes do not depend on the objects; nothing by default."""

@@ -9,9 +9,9 @@ from typing import Any, Final
 from calco import imaging
 from calco.data.sources.folders import nothing_in
 from calco.detection.config import PredictConfig
-from calco.detection.contract import DetectorProtocol
-from calco.detection.predict_images import LINES, ImageOutputs, predict_images
-from calco.detection.predict_video import VideoOutputs, is_live, predict_live, predict_video
+from calco.detection.network import DetectorProtocol
+from calco.detection.predict_images import LINES, ImageOutputs, ImageRun
+from calco.detection.predict_video import VideoOutputs, live_source, predict_live, predict_video
 from calco.detection.prediction import VERB, ConfiguredDetector, InputFile, Prediction
 from calco.detection.slicing import Slices
 from calco.errors import CalcoError, DiskError
@@ -54,12 +54,12 @@ def predict(
     Raises:
         CalcoError: When model or sources cannot be used, `out` holds results of another model, or nothing was done.
     """
-    live = is_live(config)
+    live = live_source(config)
     files, left_out = ([], {}) if live else _list_inputs(config.sources, config.out)
     if not live:
         _check_formats(config, files)
     if detector is None:
-        from calco.detection.loading import detector_digest, open_detector
+        from calco.detection.exported import detector_digest, open_detector
 
         detector = open_detector(config.model, runtime=config.runtime, device=config.device, precision=config.precision)
         made_by = made_by or detector_digest(config.model)
@@ -69,7 +69,7 @@ def predict(
     )  # fmt: skip
     result = Prediction(config.out, left_out=left_out)
     if live:
-        predict_live(configured, config, result, status=status)
+        predict_live(configured, live, config, result, status=status)
         return result
     images = [each.path for each in files if each.kind == "image"]
     if note := imaging.note_on_several(images, "--out NAME.mp4 looks at all frames of one animation"):
@@ -103,12 +103,15 @@ def _list_inputs(sources: tuple[str, ...], out: str) -> tuple[list[InputFile], d
             files.append(InputFile(source, os.path.basename(source), is_moving(source, out)))
         else:
             raise CalcoError(f"{source} is neither image nor video by its ending; name {_KNOWN} or folders of them")
-    seen: dict[str, str] = {}
+    seen: dict[str, InputFile] = {}
     for file in files:
-        if seen.setdefault(file.name, file.path) != file.path:
-            raise CalcoError(f"{seen[file.name]} and {file.path} would both be written as {file.name}; look at them "
-                             "in two calls, with another --out")  # fmt: skip
-    return list({file.name: file for file in files}.values()), left_out
+        if seen.setdefault(file.name, file).path != file.path:
+            first = seen[file.name].path
+            raise CalcoError(
+                f"{first} and {file.path} would both be written as {file.name}; look at them in two calls, with "
+                "another --out"
+            )
+    return list(seen.values()), left_out
 
 
 def _check_formats(config: PredictConfig, files: list[InputFile]) -> None:
@@ -212,10 +215,10 @@ class _FileRun:
         write_json(manifest, self.record)
 
     def _images(self, files: list[InputFile], targets: ImageOutputs, outputs: Outputs | None) -> None:
-        predict_images(
-            self.detector, files, targets, self.result, scale=self.config.scale, outputs=outputs,
+        ImageRun(
+            detector=self.detector, targets=targets, result=self.result, scale=self.config.scale, outputs=outputs,
             settings=settings_digest(self.record), progress=lambda done, of: self.progress("images", done, of),
-        )  # fmt: skip
+        ).run(files)  # fmt: skip
         if len(files) == 1 and (reason := self.result.left_out.get(files[0].name)):
             raise CalcoError(reason)
 
@@ -235,8 +238,7 @@ class _FileRun:
 
     def _video(self, file: InputFile, video: VideoOutputs) -> None:
         done = predict_video(
-            self.detector, file.path, video, self.config, self.record,
+            self.detector, file.path, video, self.config, self.record, self.result.frames,
             progress=lambda done, of: self.progress(file.name, done, of),
         )  # fmt: skip
         self.result.videos.append(done)
-        self.result.frames.join(done.tally)

@@ -10,8 +10,7 @@ from calco.annotations.coco import write_coco
 from calco.annotations.detections import Detections
 from calco.annotations.record import Record
 from calco.detection.drawing import Drawer, enlarged
-from calco.detection.prediction import ConfiguredDetector, InputFile, Prediction
-from calco.detection.tables import as_rows, from_rows, write_csv
+from calco.detection.prediction import ConfiguredDetector, InputFile, Prediction, as_rows, from_rows, write_csv
 from calco.errors import CalcoError, DiskError
 from calco.files import make_folder, temporary_path
 from calco.imaging import Image
@@ -58,52 +57,6 @@ class ImageOutputs:
         return [self.lines, *(self.table(name) for name in _ENDINGS if name in self.formats)]
 
 
-def predict_images(
-    detector: ConfiguredDetector,
-    files: Sequence[InputFile],
-    targets: ImageOutputs,
-    result: Prediction,
-    *,
-    scale: float,
-    outputs: Outputs | None,
-    settings: str,
-    progress: Callable[[float, int], None],
-) -> None:
-    """Find objects in images, and write them; the results of an earlier call are kept.
-
-    The lines are written image by image, so an interrupted call resumes after the last one.
-
-    `result` takes the counts and the images that were left out. `outputs` is the folder whose log tells what an earlier
-    call found with the same `settings` (a digest), or None. `progress` gets the number of images done, with a fraction
-    within an image in slices, and of how many.
-    """
-    lines = Journal(targets.lines)
-    known: dict[str, Detections] = {}
-    if outputs is not None:
-        outputs.record(targets.lines, grows=True)
-        made = {file.name: outputs.stamps(file.name, settings) for file in files}
-        same = {file.name for file in files if (stamps := made[file.name]) and same_inputs([file.path], stamps)}
-        known = {row["image"]: from_rows(row["detections"]) for row in lines.rows() if row.get("image") in same}
-    for result.only in known.values():
-        result.images.add(result.only)
-    result.kept += len(known)
-    waiting = [
-        file for file in files
-        if file.name not in known
-        or (targets.drawn is not None and (outputs is None or not outputs.owns(targets.drawn(file.name))))
-    ]  # fmt: skip
-    drawer = None if targets.drawn is None else Drawer(detector.classes, share=scale, fit=True)
-    call = _ImageRun(
-        detector, targets, drawer, lines, known, result, outputs, settings, lambda done: progress(done, len(files)),
-        done=len(files) - len(waiting),
-    )  # fmt: skip
-    ahead = _AHEAD * detector.batch
-    run(Recorded(map(call.read, waiting), ahead), call.find, [call.keep], batch=detector.batch, length=ahead)
-    _finish(lines, targets, files, detector.classes)
-    if len(files) > 1:
-        result.only = None
-
-
 @dataclass
 class _Item:
     """An image on its way through the threads."""
@@ -115,22 +68,50 @@ class _Item:
     stamps: list[Stamp] = field(default_factory=list)
 
 
-@dataclass
-class _ImageRun:
-    """One call; `find` runs in the caller's thread, `read` and `keep` each in one of their own."""
+@dataclass(kw_only=True)
+class ImageRun:
+    """The images of one call; `find` runs in the caller's thread, `read` and `keep` each in one of their own.
+
+    The lines are written image by image, so an interrupted call resumes after the last one.
+    """
 
     detector: ConfiguredDetector
     targets: ImageOutputs
-    drawer: Drawer | None
-    lines: Journal
-    known: dict[str, Detections]
-    result: Prediction
-    outputs: Outputs | None
-    settings: str
-    progress: Callable[[float], None]
-    done: int
+    result: Prediction  # takes the counts and the images that were left out
+    scale: float  # factor for lines and letters
+    outputs: Outputs | None  # folder whose log tells what an earlier call found with the same settings
+    settings: str  # their digest
+    progress: Callable[[float, int], None]  # gets the number of images done, with a fraction in slices, and of how many
+
+    def run(self, files: Sequence[InputFile]) -> None:
+        """Find objects in images, and write them; the results of an earlier call are kept."""
+        targets, outputs, result = self.targets, self.outputs, self.result
+        self.lines = Journal(targets.lines)
+        self.drawer = None if targets.drawn is None else Drawer(self.detector.classes, share=self.scale, fit=True)
+        self.known: dict[str, Detections] = {}
+        waiting = list(files)
+        if outputs is not None:
+            outputs.record(targets.lines, grows=True)
+            made = {file.name: outputs.stamps(file.name, self.settings) for file in files}
+            same = {file.name for file in files if (stamps := made[file.name]) and same_inputs([file.path], stamps)}
+            rows = [row for row in self.lines.rows() if row.get("image") in same]
+            self.known = {row["image"]: from_rows(row["detections"]) for row in rows}
+            waiting = [
+                file for file in files
+                if file.name not in self.known or (targets.drawn and not outputs.owns(targets.drawn(file.name)))
+            ]  # fmt: skip
+        for result.only in self.known.values():
+            result.images.add(result.only)
+        result.kept += len(self.known)
+        self.done, self.total = len(files) - len(waiting), len(files)
+        ahead = _AHEAD * self.detector.batch
+        run(Recorded(map(self.read, waiting), ahead), self.find, [self.keep], batch=self.detector.batch, length=ahead)
+        self._finish(files)
+        if len(files) > 1:
+            result.only = None
 
     def read(self, file: InputFile) -> _Item:
+        """Read an image, unless that fails."""
         stamps = stamps_of([file.path])  # before it is read: a version that comes meanwhile is processed next time
         try:
             return _Item(file, imaging.read(file.path), self.known.get(file.name), stamps=stamps)
@@ -138,60 +119,56 @@ class _ImageRun:
             return _Item(file, error=str(error))
 
     def find(self, items: Sequence[_Item]) -> Sequence[_Item]:
-        new = [item for item in items if item.image is not None and item.found is None]
-        images = [item.image for item in new if item.image is not None]
-        if images:
-            results = self.detector.many(images, lambda share: self.progress(self.done + min(share, 0.999)))
-            for item, found in zip(new, results, strict=True):
+        """Find the objects of those images whose objects are not known."""
+        new = [(item, item.image) for item in items if item.image is not None and item.found is None]
+        if new:
+            results = self.detector.many(
+                [image for _, image in new], lambda share: self.progress(self.done + min(share, 0.999), self.total)
+            )
+            for (item, _), found in zip(new, results, strict=True):
                 item.found = found
         return items
 
     def keep(self, item: _Item) -> None:
         """Draw and note the objects of an image; it is noted after its drawing is there."""
         self.done += 1
-        name = item.file.name
-        if item.image is not None and item.found is not None:
+        name, image, found = item.file.name, item.image, item.found
+        if image is not None and found is not None and self.drawer is not None and self.targets.drawn is not None:
+            path = self.targets.drawn(name)
             try:
-                self._draw(item.file, item.image, item.found)
+                make_folder(path.parent)
+                imaging.write(path, self.drawer(*enlarged(image, found, _LEAST)), like=item.file.path)
             except DiskError:  # nor can those that follow be written
                 raise
             except CalcoError as error:
                 item.error = str(error)
         if item.error:
             self.result.left_out[name] = item.error
-        elif item.image is not None and item.found is not None:
+        elif image is not None and found is not None:
             if name not in self.known:
-                height, width = item.image.shape[:2]
-                row = {"image": name, "width": width, "height": height, "detections": as_rows(item.found)}
-                self.lines.add(row)
+                height, width = image.shape[:2]
+                self.lines.add({"image": name, "width": width, "height": height, "detections": as_rows(found)})
                 self.result.written += 1
-                self.result.images.add(item.found)
-                self.result.only = item.found
+                self.result.images.add(found)
+                self.result.only = found
             if self.outputs is not None:
                 self.outputs.note_done(name, self.settings, item.stamps)
-        self.progress(self.done)
+        self.progress(self.done, self.total)
 
-    def _draw(self, file: InputFile, image: Image, found: Detections) -> None:
-        if self.drawer is not None and self.targets.drawn is not None:
-            path = self.targets.drawn(file.name)
-            make_folder(path.parent)
-            imaging.write(path, self.drawer(*enlarged(image, found, _LEAST)), like=file.path)
-
-
-def _finish(lines: Journal, targets: ImageOutputs, files: Sequence[InputFile], classes: tuple[str, ...]) -> None:
-    """Sort the lines by the order of the images, and make the other tables from them."""
-    order = {file.name: number for number, file in enumerate(files)}
-    rows: list[dict[str, Any]] = list(lines.rows())
-    newest = {row["image"]: row for row in rows if "image" in row}
-    # Lines of other images are from other calls, and stay.
-    ordered = sorted(newest.values(), key=lambda row: order.get(row["image"], len(order)))
-    if ordered != rows:
-        write_rows(lines.path, ordered)
-    if "csv" in targets.formats:
-        write_csv(targets.table("csv"), ordered)
-    if "coco" in targets.formats:
-        records = [
-            Record(name=row["image"], objects=from_rows(row["detections"]), size_wh=(row["width"], row["height"]))
-            for row in ordered
-        ]
-        write_coco(targets.table("coco"), records, classes)
+    def _finish(self, files: Sequence[InputFile]) -> None:
+        """Sort the lines by the order of the images, and make the other tables from them."""
+        order = {file.name: number for number, file in enumerate(files)}
+        rows: list[dict[str, Any]] = list(self.lines.rows())
+        newest = {row["image"]: row for row in rows if "image" in row}
+        # Lines of other images are from other calls, and stay.
+        ordered = sorted(newest.values(), key=lambda row: order.get(row["image"], len(order)))
+        if ordered != rows:
+            write_rows(self.lines.path, ordered)
+        if "csv" in self.targets.formats:
+            write_csv(self.targets.table("csv"), ordered)
+        if "coco" in self.targets.formats:
+            records = [
+                Record(name=row["image"], objects=from_rows(row["detections"]), size_wh=(row["width"], row["height"]))
+                for row in ordered
+            ]
+            write_coco(self.targets.table("coco"), records, self.detector.classes)

@@ -12,8 +12,15 @@ import numpy as np
 
 from calco.detection.config import PredictConfig
 from calco.detection.drawing import Drawer
-from calco.detection.prediction import ConfiguredDetector, DetectionCounts, Prediction, VideoPrediction
-from calco.detection.tables import as_rows, from_rows, write_csv
+from calco.detection.prediction import (
+    ConfiguredDetector,
+    DetectionCounts,
+    Prediction,
+    VideoPrediction,
+    as_rows,
+    from_rows,
+    write_csv,
+)
 from calco.errors import CalcoError
 from calco.files import short_name
 from calco.imaging import Image
@@ -26,7 +33,7 @@ from calco.video.names import is_video
 from calco.video.pipeline import RenderedFrame
 from calco.video.reading import Frame, Video
 from calco.video.recorded import VideoRun, VideoStep, check_begin, identity_of
-from calco.video.sources import LiveSource, LiveStatus, live_source_of, with_request
+from calco.video.sources import LiveSource, LiveStatus, find_live_source, with_request
 from calco.video.writing import NotesWriter, VideoWriter, part_of
 
 _DIGITS: Final = 6  # of seconds: a millionth
@@ -50,11 +57,6 @@ class VideoOutputs:
         return self.video if "drawn" in self.formats else None
 
     @property
-    def table(self) -> Path:
-        """Return the path of the CSV."""
-        return self.lines.with_suffix(".csv")
-
-    @property
     def part(self) -> Path:
         """Return the path of the journal of an interrupted call."""
         if self.drawn is not None:
@@ -63,7 +65,7 @@ class VideoOutputs:
 
     def results(self) -> list[Path]:
         """Return the paths of all files that are written."""
-        paths = {"jsonl": self.lines, "csv": self.table, "drawn": self.video}
+        paths = {"jsonl": self.lines, "csv": self.lines.with_suffix(".csv"), "drawn": self.video}
         return [path for name, path in paths.items() if name in self.formats]
 
 
@@ -80,26 +82,23 @@ class _DetectStep(VideoStep):
         for frame in frames:
             row = self.known.pop(frame.number, None)
             found = next(fresh) if row is None else from_rows(row["detections"])
-            row = row or {
-                "frame": frame.number,
-                "time": round(float(frame.time), _DIGITS),
-                "detections": as_rows(found),
-            }
+            time = round(float(frame.time), _DIGITS)
+            row = row or {"frame": frame.number, "time": time, "detections": as_rows(found)}
             results.append(RenderedFrame(frame, None if self.drawer is None else self.drawer(frame.image, found), row))
         return results
 
 
 def predict_video(
-    detector: ConfiguredDetector, source: str, outputs: VideoOutputs, config: PredictConfig, made_by: dict[str, Any], *,
-    progress: Callable[[float, int | None], None] = lambda _done, _of: None,
+    detector: ConfiguredDetector, source: str, outputs: VideoOutputs, config: PredictConfig, made_by: dict[str, Any],
+    tally: DetectionCounts, *, progress: Callable[[float, int | None], None],
 ) -> VideoPrediction:  # fmt: skip
     """Find objects in each frame of a video; the caller holds a lock and knows that the files may be replaced.
 
     Size, rate, times, sound, colours and title of the drawn video are those of the source. An interrupted call resumes
     where it stopped when it is repeated with the same model and options.
 
-    `made_by` is plain data on everything else that the results depend on; `progress` gets the number of frames done,
-    and of how many if that is known.
+    `made_by` is plain data on everything else that the results depend on; `tally` counts the objects; `progress` gets
+    the number of frames done, and of how many if that is known.
     """
     began = clocks.monotonic()
     video, (start, stop) = Video(source), config.times()
@@ -128,9 +127,9 @@ def predict_video(
             raise CalcoError(f"{source} shows no frame between these times; choose others")
         writer.finish()
         for row in writer.notes():
-            result.tally.add(from_rows(row["detections"]))
+            tally.add(from_rows(row["detections"]))
         if "csv" in outputs.formats:
-            write_csv(outputs.table, writer.notes())
+            write_csv(outputs.lines.with_suffix(".csv"), writer.notes())
         if "jsonl" in outputs.formats:
             write_rows(outputs.lines, writer.notes())
     remarks = writer.remarks if isinstance(writer, VideoWriter) else []
@@ -142,23 +141,19 @@ def predict_video(
 # ---- Live ----
 
 
-def is_live(config: PredictConfig) -> bool:
-    """Return whether the source is live; check that the options fit."""
-    if any(_live_source(source, config) is not None for source in config.sources):
-        if len(config.sources) > 1:
-            raise CalcoError(f"{config.sources[1]}: unexpected argument; one source is shown live at a time")
-        return True
-    if given := _given(config, _OF_LIVE):
+def live_source(config: PredictConfig) -> LiveSource | None:
+    """Return the live source, or None for files; check that the options fit."""
+    # A video as result means files too: for live ones, --live or the source itself says so.
+    live = config.live or config.window or config.page is not None
+    found = [each for name in config.sources if (each := find_live_source(name, live=live, watched=False)) is not None]
+    if found and len(config.sources) > 1:
+        raise CalcoError(f"{config.sources[1]}: unexpected argument; one source is shown live at a time")
+    if not found and (given := _given(config, _OF_LIVE)):
         raise CalcoError(
             f"--{given[0]} is for cameras, streams and videos that are played, and {config.sources[0]} is none; "
             "leave it out"
         )
-    return False
-
-
-def _live_source(name: str, config: PredictConfig) -> LiveSource | None:
-    # A video as result means files too: for live ones, --live or the source itself says so.
-    return live_source_of(name, None, live=config.live, window=config.window, page=config.page)
+    return found[0] if found else None
 
 
 def _given(config: PredictConfig, names: Sequence[str]) -> list[str]:
@@ -168,8 +163,9 @@ def _given(config: PredictConfig, names: Sequence[str]) -> list[str]:
 
 
 def predict_live(
-    detector: ConfiguredDetector, config: PredictConfig, result: Prediction, *, status: Callable[[LiveStatus], None]
-) -> None:
+    detector: ConfiguredDetector, source: LiveSource, config: PredictConfig, result: Prediction, *,
+    status: Callable[[LiveStatus], None],
+) -> None:  # fmt: skip
     """Find objects in live frames until they end, or somebody stops it; `result` takes counts, summary and files."""
     if given := _given(config, _OF_FILES):
         raise CalcoError(f"--{given[0]} is for images and videos in files; leave it out for live ones")
@@ -178,8 +174,6 @@ def predict_live(
     out, lines = _live_targets(config)
     if out is None and lines is None and not config.window and config.page is None:
         raise CalcoError("no output was chosen; add --window, --page 8000, or --out with a folder or a video")
-    source = _live_source(config.sources[0], config)
-    assert source is not None
     source = with_request(source, config.size, config.rate)
     journal = None if lines is None else Journal(lines)
     step = _LiveStep(detector, Drawer(detector.classes, share=config.scale), result.frames, journal)

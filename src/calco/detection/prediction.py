@@ -1,7 +1,8 @@
-"""Inputs, detector and results of `calco detect predict`."""
+"""Inputs, detector and results of `calco detect predict`; detections as rows of JSON lines and CSV."""
 
+import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -9,13 +10,16 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from calco.annotations.detections import Detections
-from calco.detection.contract import DetectorProtocol
+from calco.detection.network import DetectorProtocol
 from calco.detection.slicing import Slices, find_in_slices
 from calco.errors import CalcoError
+from calco.files import replacing
 from calco.imaging import Image
 from calco.video.names import is_video
 
 VERB: Final = "calco detect predict"
+COLUMNS: Final = ("class", "score", "left", "top", "right", "bottom")
+_DIGITS: Final = 2  # of pixels: a hundredth, finer than any detector is
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +92,6 @@ class DetectionCounts:
         self.seen += 1
         self.empty += not len(found)
 
-    def join(self, other: "DetectionCounts") -> None:
-        """Add the counts of another one."""
-        self.objects.update(other.objects)
-        self.seen += other.seen
-        self.empty += other.empty
-
     def summary(self, of: str) -> str:
         """Return the counts, such as "3 knife, 12 pistol; nothing in 4 of 20 images"; `of` is images or frames."""
         of = of.removesuffix("s") if self.seen == 1 else of
@@ -111,7 +109,6 @@ class VideoPrediction:
     frames: int = 0  # number of frames that the detector processed now
     kept: int = 0  # number of frames from before an interruption
     seconds: float = 0.0
-    tally: DetectionCounts = field(default_factory=DetectionCounts)  # counts of the objects, frame by frame
     notes: list[str] = field(default_factory=list)  # a sentence for each difference from the source and each damage
 
 
@@ -131,3 +128,42 @@ class Prediction:
     notes: list[str] = field(default_factory=list)  # a sentence for each part of the images that is not used
     summary: str = ""  # frames and speed of live images, a sentence
     files: list[Path] = field(default_factory=list)  # files that live images were written to
+
+
+def as_rows(found: Detections) -> list[dict[str, Any]]:
+    """Return objects as plain data: class, score, box (left, top, right, bottom in pixels)."""
+    rows = []
+    for i, (name, box) in enumerate(zip(found.classes, found.boxes.astype(np.float64), strict=True)):
+        row: dict[str, Any] = {"class": name}
+        if found.scores is not None:
+            row["score"] = round(float(found.scores[i]), 4)
+        row["box"] = [round(float(value), _DIGITS) for value in box]
+        rows.append(row)
+    return rows
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]]) -> Detections:
+    """Return the objects of rows that `as_rows` made."""
+    rows = list(rows)
+    scores = [row.get("score") for row in rows]
+    return Detections(
+        boxes=np.array([row["box"] for row in rows], np.float32).reshape(-1, 4),
+        classes=tuple(str(row["class"]) for row in rows),
+        scores=None if None in scores else np.array(scores, np.float32),
+    )
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV with a row for each object of JSON lines: the fields of its image or frame, then `COLUMNS`."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace",
+                                                      newline="") as file:  # fmt: skip
+        writer: Any = None
+        for row in rows:
+            where = {name: value for name, value in row.items() if name != "detections"}
+            if writer is None:
+                writer = csv.writer(file)
+                writer.writerow([*where, *COLUMNS])
+            for each in row["detections"]:
+                writer.writerow([*where.values(), each["class"], each.get("score", ""), *each["box"]])
+        if writer is None:
+            csv.writer(file).writerow(COLUMNS)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections
-from calco.detection.contract import DetectorProtocol
+from calco.detection.network import DetectorProtocol
 from calco.errors import CalcoError
 from calco.imaging import Image, as_image
 from calco.records import check_numbers

@@ -19,8 +19,8 @@ from calco.annotations.detections import Detections
 from calco.detection.boxes import matrix_nms, nms, soft_nms
 from calco.detection.config import SlideConfig
 from calco.detection.drawing import Colour, Sizes, as_scene, draw_detections, draw_label
-from calco.detection.tables import as_rows
-from calco.detection.window_classifier import Progress, WindowClassifier, cut, learn_classifier
+from calco.detection.prediction import as_rows
+from calco.detection.window_classifier import Progress, WindowClassifier, cut, hog, learn_classifier
 from calco.errors import CalcoError
 from calco.files import atomic_write, make_folder, replacing
 from calco.imaging import Image
@@ -155,7 +155,8 @@ def classify(
     scores, labels = np.zeros(len(windows), np.float32), np.zeros(len(windows), np.int64)
     for start in range(0, len(windows), _BATCH):
         some = slice(start, start + _BATCH)
-        found = classifier.probabilities([cut(image, box) for box in windows[some]])[:, 1:]
+        features = hog([cut(image, box) for box in windows[some]], classifier.size_wh)
+        found = classifier.from_features(features)[:, 1:]
         scores[some], labels[some] = found.max(1), found.argmax(1)
         progress("windows", min(start + _BATCH, len(windows)), len(windows))
     order = np.argsort(-scores, kind="stable")

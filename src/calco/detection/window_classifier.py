@@ -52,12 +52,8 @@ class WindowClassifier:
     accuracy: float = 0.0  # share of those windows that are classified correctly; 0 without any
     background: float = 0.0  # share of those windows that are background: the accuracy of always answering "background"
 
-    def probabilities(self, crops: Sequence[Image]) -> Floats:
-        """Return the probabilities of background and each class: N windows, HW3 `uint8` => N x (1 + C)."""
-        return self.from_features(hog(crops, self.size_wh))
-
     def from_features(self, features: Floats) -> Floats:
-        """N x D => N x (1 + C), background first."""
+        """Return the probabilities of background and each class: N x D => N x (1 + C)."""
         logits = ((features - self.mean) / self.deviation) @ self.weight + self.bias
         return _softmax(logits.astype(np.float32))
 

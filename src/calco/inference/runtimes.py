@@ -292,7 +292,7 @@ class OpenvinoFile:
         """As `OnnxFile.images`."""
         with explained(self._path):
             if self._whole is None:
-                self._whole = self._request(self._model, "f32")
+                self._whole = openvino_request(self._model, "f32")
             return cast("Bytes", next(iter(self._whole.infer([np.ascontiguousarray(images)]).values())).copy())
 
     def _cut(self) -> Any:
@@ -315,16 +315,17 @@ class OpenvinoFile:
         part = self._part.clone()
         if shape is not None:
             part.reshape(list(shape))
-        return self._request(part, self._precision)
+        return openvino_request(part, self._precision)
 
-    @staticmethod
-    def _request(model: Any, precision: str) -> Any:
-        settings = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }
-        return openvino_core().compile_model(model, "CPU", settings).create_infer_request()
+
+def openvino_request(model: Any, precision: str) -> Any:
+    """Compile a model of OpenVINO for the CPU, in f32 or bf16, and return what runs it."""
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    return openvino_core().compile_model(model, "CPU", settings).create_infer_request()
 
 
 Runtime: TypeAlias = OnnxFile | OpenvinoFile

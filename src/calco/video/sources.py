@@ -67,16 +67,16 @@ class LiveStatus:
         return self.came - self.rendered
 
     def line(self) -> str:
-        """Return a line for the terminal or a page, such as "75 frames in, 70 drawn, 5 dropped, 23.1 frames/s"."""
+        """Return a line for the terminal or a page, such as "75 frames in, 70 processed, 5 dropped, 23.1 frames/s"."""
         rate = len(self._rendered_at) / min(_RECENT, max(self.seconds, 0.1))
         delays = [delay for _, delay in list(self._delays)]
         delay = f", delay {1000 * sum(delays) / len(delays):.0f} ms" if delays else ""
-        return f"{self.came} frames in, {self.rendered} drawn, {self.dropped} dropped, {rate:.1f} frames/s{delay}"
+        return f"{self.came} frames in, {self.rendered} processed, {self.dropped} dropped, {rate:.1f} frames/s{delay}"
 
     def summary(self) -> str:
         """Return a sentence for the end."""
         rate = self.rendered / max(self.seconds, 1e-3)
-        text = f"{self.came} frames in, {self.rendered} drawn, {self.dropped} dropped; {rate:.1f} frames/s"
+        text = f"{self.came} frames in, {self.rendered} processed, {self.dropped} dropped; {rate:.1f} frames/s"
         if self.shown:
             text += f", delay {1000 * self.total / self.shown:.0f} ms, at most {1000 * self.longest:.0f} ms"
         text += "".join(f"; {name} missed {count}" for name, count in self.missed.items() if count)

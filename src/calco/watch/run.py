@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco import files, journal
-from calco.detection.contract import DetectorProtocol
+from calco.detection.network import DetectorProtocol
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep, write_json
 from calco.inference.loading import weights_digest
@@ -250,7 +250,7 @@ def memory_mb() -> float:
 
 
 def _open_detector(config: WatchConfig) -> DetectorProtocol:
-    from calco.detection.loading import open_detector
+    from calco.detection.exported import open_detector
 
     if not config.model:
         raise CalcoError("--model is missing; name a run of calco detect train")
@@ -325,7 +325,7 @@ def _prepare_folder(config: WatchConfig, outputs: Outputs) -> None:
 
 def _made_by(config: WatchConfig, detector: DetectorProtocol, source: Any) -> dict[str, Any]:
     """Return the plain data that the course of a watch depends on."""
-    from calco.detection.loading import detector_digest
+    from calco.detection.exported import detector_digest
 
     given = {name: value for name, value in to_record(config).items() if name not in _FREE}
     return {

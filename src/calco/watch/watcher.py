@@ -16,7 +16,7 @@ import numpy as np
 
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.detection.contract import DetectorProtocol
+from calco.detection.network import DetectorProtocol
 from calco.imaging import Image
 from calco.journal import Journal
 from calco.video.pipeline import RenderedFrame

@@ -82,6 +82,14 @@ def open_source(images: str | Path, config: SourceConfig | None = None) -> Sourc
     return curated(source, config)
 
 
+def open_annotated(images: str, config: SourceConfig) -> Source:
+    """Open images with boxes; a folder that seems to have none is read for its annotations, to report their faults."""
+    source = open_source(images, config)
+    if config.source == "auto" and source.kind in ("photographs", "side-by-side", "parallel", "masks"):
+        return open_source(images, replace(config, source="annotations", input=None, target=None))
+    return source
+
+
 def _kind_of(path: str, config: SourceConfig) -> str:
     """Return the key of the kind in `_KINDS`."""
     if config.source == "auto":

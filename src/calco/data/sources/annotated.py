@@ -10,11 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from calco import imaging
-from calco.annotations.data_yaml import DataYaml
 from calco.annotations.detections import nothing
-from calco.annotations.matching import Images, plain
 from calco.annotations.reading import FORMATS, read_annotations, unread_labels
-from calco.annotations.record import COSTS_A_IMAGE, Annotations, Record
+from calco.annotations.record import COSTS_A_IMAGE, Annotations, DataYaml, Images, Record, plain
 from calco.annotations.sniffing import holds_annotations
 from calco.data import splits
 from calco.data.config import SourceConfig
@@ -157,7 +155,7 @@ def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
     if empty := sum(not len(record.objects) for record in records):
         notes.append(f"{empty} images are empty")
     boxes = sum(len(record.objects) for record in records)
-    if boxes and boxes == sum(0 if r.objects.ignored is None else int(r.objects.ignored.sum()) for r in records):
+    if boxes and all(record.objects.is_ignored.all() for record in records):
         notes.append(f"all {boxes:,} boxes are crowds or difficult, which are neither learned nor scored")
     return (*notes, "if the images alone are meant: --source photographs")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
-from calco.detection.limits import check_lite, check_side
+from calco.detection.config import check_lite, check_side
 from calco.errors import UsageError
 from calco.records import check_numbers
 from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig, SharedOptimiserConfig

@@ -20,7 +20,6 @@ from calco.data.splits import split_items
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.network import TargetObjects
 from calco.errors import CalcoError, UnusableError
-from calco.imaging import Image
 from calco.training.task import RunData, absolute_path, absolute_paths
 
 LOG = logging.getLogger(__name__)
@@ -66,38 +65,28 @@ class BoxedImages:
         for step in range(len(self.items)):
             place = (index + step) % len(self.items)
             item = self.items[place]
+            if place in self._kept:
+                return self._kept[place]
             if item.key in self.damaged:
                 continue
             try:
-                return self._read(place)
+                sample = self.source.load(item)
             except CalcoError as error:
                 self.damaged[item.key] = str(error)
+                continue
+            with self._lock:
+                if sample.image.nbytes <= self._room and place not in self._kept:
+                    self._room -= sample.image.nbytes
+                    self._kept[place] = sample
+            return sample
         raise UnusableError(
             f"none of the {len(self.items)} images can be read; the first reason: {next(iter(self.damaged.values()))}"
         )
 
-    def _read(self, place: int) -> Sample:
-        with self._lock:
-            if place in self._kept:
-                return self._kept[place]
-        sample = self.source.load(self.items[place])
-        with self._lock:
-            if sample.image.nbytes <= self._room and place not in self._kept:
-                self._room -= sample.image.nbytes
-                self._kept[place] = sample
-        return sample
-
-    def augmented(self, index: int, epoch: int) -> tuple[Image, Detections]:
-        """Return an image in its square as augmented in one epoch, and its objects, in the square's pixels."""
-        return augmented(
-            self.image, index, len(self), self.side, self.augment, seed=self.seed, epoch=epoch, outlines=False
-        )
-
     def as_objects(self, found: Detections) -> TargetObjects:
         """Return objects of the learned classes with class numbers, and boxes as shares of the square."""
-        known = np.array([name in self.classes for name in found.classes], np.bool_)
-        found = found.select(known)
-        ignored = np.zeros(len(found), np.bool_) if found.ignored is None else found.ignored
+        found = found.select(np.array([name in self.classes for name in found.classes], np.bool_))
+        ignored = found.is_ignored
         low, high = found.boxes[:, :2], found.boxes[:, 2:]
         boxes = np.concatenate([(low + high) / 2, high - low], 1).astype(np.float32) / self.side
         labels = np.array([self.classes.index(name) for name in found.classes], np.int64)
@@ -112,7 +101,9 @@ def load_batch(images: BoxedImages, places: Sequence[tuple[int, int]], *, pinned
     whole = torch.empty((len(places), side, side, 3), dtype=torch.uint8, pin_memory=pinned)
     objects = []
     for number, (index, epoch) in enumerate(places):
-        square, found = images.augmented(index, epoch)
+        square, found = augmented(
+            images.image, index, len(images), side, images.augment, seed=images.seed, epoch=epoch, outlines=False
+        )
         np.copyto(whole.numpy()[number], square)
         objects.append(images.as_objects(found))
     return DetectionBatch(whole.permute(0, 3, 1, 2), objects)
@@ -162,9 +153,8 @@ def _annotated_classes(source: Source, items: list[Item]) -> tuple[bool, int, se
         if objects is None:
             continue
         annotated = True
-        ignored = np.zeros(len(objects), np.bool_) if objects.ignored is None else objects.ignored
-        num_ignored += int(ignored.sum())
-        classes |= set(objects.select(~ignored).classes)
+        num_ignored += int(objects.is_ignored.sum())
+        classes |= set(objects.select(~objects.is_ignored).classes)
         if classes and source.classes and not in_memory:
             break
     return annotated, num_ignored, classes

@@ -1,13 +1,18 @@
 """`calco detect evaluate`: a detector's scores and its report, on images it was not trained on."""
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from calco import journal
 from calco.addresses import redact_address
+from calco.annotations.detections import Boxes, Detections, nothing
 from calco.checking.duplicates import find_certain_duplicates
 from calco.checking.survey import facts_of
 from calco.console import bar
@@ -15,21 +20,13 @@ from calco.data.config import SourceConfig
 from calco.data.curation import limited
 from calco.data.sample import fraction
 from calco.data.source import Item, Source
-from calco.data.sources import open_source, remembered
+from calco.data.sources import open_annotated, open_source, remembered
 from calco.data.splits import split_items
-from calco.detection.annotated import open_annotated
-from calco.detection.contract import DetectorProtocol
-from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES
-from calco.detection.scoring.config import DetectEvaluateConfig, PlaceConfig
-from calco.detection.scoring.score import (
-    DetectorOutputs,
-    EvaluationResult,
-    baselines,
-    counted_classes,
-    run_detectors,
-    scorecard,
-)
+from calco.detection.config import DetectEvaluateConfig, PlaceConfig
+from calco.detection.network import DetectorProtocol
+from calco.detection.scoring.score import MEAN_BOX, MODEL, NOTHING, SCORES, DetectorOutputs, EvaluationResult, scorecard
 from calco.errors import CalcoError
+from calco.imaging import Image
 from calco.outputs import writing_folder
 
 if TYPE_CHECKING:
@@ -39,15 +36,9 @@ LEARNT: Final = 1000
 """Largest number of training images for the mean box."""
 MOST_COMPARED: Final = 2000
 """Largest number of training images, and of others, whose thumbnails are compared."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """Images of a set that a detector was trained on."""
-
-    keys: Collection[str] = frozenset()
-    known: bool = False  # whether it is known that it was trained on no others
-    notes: tuple[str, ...] = ()  # remarks, a sentence each without its full stop
+FLOOR: Final = 0.001
+"""Lowest score of the boxes that are requested; the curve of precision ends there."""
+_NAMED: Final = 8  # classes that a sentence names
 
 
 def evaluate(config: DetectEvaluateConfig) -> EvaluationResult:
@@ -102,7 +93,13 @@ def evaluate_detector(
     """
     notes = [] if training else ["The mean box is that of the scored images, since none of the training are here"]
     first = sorted(training or items, key=lambda item: fraction("mean box", item.key))[:LEARNT]
-    systems: dict[str, DetectorProtocol] = {MODEL: detector, **baselines(source, first)}
+    seen = []
+    for item in first:
+        with suppress(CalcoError):
+            image = source.load(item)
+            height, width = image.image.shape[:2]
+            seen.append((width, height, image.detections or nothing()))
+    systems: dict[str, DetectorProtocol] = {MODEL: detector, MEAN_BOX: MeanBox(seen), NOTHING: MeanBox(())}
     with bar("scoring", len(items), unit="images/s") as advance:
         outputs = run_detectors(systems, source, items, batch=batch, advance=advance)
     classes, strange = counted_classes(detector, outputs.truth, source.root)
@@ -121,12 +118,100 @@ def _odd(outputs: DetectorOutputs, mean: DetectorProtocol) -> list[str]:
     notes = []
     if empty := sum(not len(objects) for objects in outputs.truth):
         notes.append(f"{empty:,} of the images have nothing in them")
-    boxes = sum(map(len, outputs.truth))
-    if boxes and boxes == sum(0 if each.ignored is None else int(each.ignored.sum()) for each in outputs.truth):
+    if any(map(len, outputs.truth)) and all(each.is_ignored.all() for each in outputs.truth):
         notes.append("All boxes of these images are crowds or difficult, so that nothing is to be found in them")
     if not mean.classes:
         notes.append("No box was there to take a mean of")
     return notes
+
+
+class MeanBox:
+    """Returns the mean box of each class for every image, with the class's share of the training boxes as the score.
+
+    At its own threshold it returns the box of the most frequent class alone. `learnt` are width, height and objects of
+    the training images; without any it finds nothing.
+    """
+
+    def __init__(self, learnt: Iterable[tuple[int, int, Detections]]) -> None:
+        sums: dict[str, Boxes] = {}
+        number: Counter[str] = Counter()
+        for width, height, objects in learnt:
+            kept = objects.select(~objects.is_ignored)
+            for box, name in zip(kept.boxes / np.array([width, height] * 2, np.float32), kept.classes, strict=True):
+                sums[name] = sums.get(name, np.zeros(4, np.float32)) + box
+                number[name] += 1
+        order = [name for name, _ in number.most_common()]
+        self.classes = tuple(order)
+        self._boxes = np.array([sums[name] / number[name] for name in order], np.float32).reshape(-1, 4)
+        self._scores = np.array([number[name] / number.total() for name in order], np.float32)
+        self.threshold = float(self._scores.max(initial=0.0)) or 1.0
+
+    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
+        """As `DetectorProtocol.many`."""
+        least = self.threshold if threshold is None else threshold
+        kept = np.flatnonzero(self._scores >= least)
+        names = tuple(self.classes[place] for place in kept)
+        return [
+            Detections(
+                boxes=self._boxes[kept] * np.array([each.shape[1], each.shape[0]] * 2, np.float32),
+                classes=names,
+                scores=self._scores[kept],
+            )
+            for each in images
+        ]
+
+
+def run_detectors(
+    systems: Mapping[str, DetectorProtocol],
+    source: Source,
+    items: Sequence[Item],
+    *,
+    batch: int,
+    advance: Callable[[int], None],
+) -> DetectorOutputs:
+    """Run detectors on images, `batch` at a time; damaged images are left out."""
+    outputs = DetectorOutputs(found={name: [] for name in systems})
+    for start in range(0, len(items), batch):
+        images = []
+        for item in items[start : start + batch]:
+            try:
+                sample = source.load(item)
+            except CalcoError as error:
+                outputs.left_out[item.key] = str(error)
+                continue
+            if sample.detections is None:
+                raise CalcoError(
+                    f"{source.root} was read as {source.kind}, which has no boxes, and a detector is scored on boxes; "
+                    "name their file or folder: --annotations FILE"
+                )
+            images.append(sample.image)
+            outputs.items.append(item)
+            outputs.truth.append(sample.detections)
+        for number, (name, system) in enumerate(systems.items()):
+            begun = time.perf_counter()
+            outputs.found[name] += system.many(images, threshold=FLOOR) if images else []
+            outputs.seconds += time.perf_counter() - begun if number == 0 else 0
+        advance(min(start + batch, len(items)))
+    return outputs
+
+
+def counted_classes(
+    detector: DetectorProtocol, truth: Sequence[Detections], root: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the classes that are scored, which are those of the detector, and remarks on the others."""
+    there = Counter(name for objects in truth for name in objects.classes)
+    strange = {name: number for name, number in there.items() if name not in detector.classes}
+    if there and len(strange) == len(there):
+        raise CalcoError(
+            f"the detector finds {_listed(detector.classes)}, and {root} marks {_listed(sorted(there))}; name the "
+            "classes as the training did: --classes NAME"
+        )
+    listed = _listed([f"{name} ({number:,})" for name, number in strange.items()])
+    return tuple(detector.classes), [f"The detector does not know {listed}; these are not counted"] if strange else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,25 +241,27 @@ def _chosen(config: DetectEvaluateConfig, info: "DetectorInfo") -> _Chosen:
     with suppress(CalcoError):
         parts = split_items(source.items, info.split)
     if part == "train":
-        return _of_part(source, part, parts, Seen())
+        return _of_part(source, part, parts, set(), [], known=False)
     same = Path(root).exists() and Path(home).exists() and Path(root).samefile(home)
-    seen = find_seen(source, info, parts["train"], at_home=same or redact_address(root) == home)
+    at_home = same or redact_address(root) == home
+    seen, known, notes = find_seen(source, info, parts["train"], at_home=at_home)
     if part == "all":
-        note = f"The detector was trained on {len(seen.keys):,} of the {len(source.items):,} images of the set"
-        notes = [note] if seen.keys else []
-        return _Chosen(source=source, items=source.items, training=parts["train"], notes=notes)
-    return _of_part(source, part, parts, seen)
+        note = f"The detector was trained on {len(seen):,} of the {len(source.items):,} images of the set"
+        return _Chosen(source=source, items=source.items, training=parts["train"], notes=[note] if seen else [])
+    return _of_part(source, part, parts, seen, notes, known=known)
 
 
-def _of_part(source: Source, part: str, parts: Mapping[str, Sequence[Item]], seen: Seen) -> _Chosen:
+def _of_part(
+    source: Source, part: str, parts: Mapping[str, Sequence[Item]], seen: Set[str], notes: list[str], *, known: bool
+) -> _Chosen:
     """Choose a split of the training, or all images ("unseen"), without those that the detector was trained on."""
-    items, notes, training = parts.get(part, source.items), list(seen.notes), parts["train"]
+    items, training = parts.get(part, source.items), parts["train"]
     if part == "test" and not items:
         items = parts["val"]
         notes.append("There is no test split; these are the images of the validation")
     if not items:
         raise CalcoError(f"the part {part} of {source.root} is empty; choose another: --part all")
-    left = [item for item in items if item.key not in seen.keys]
+    left = [item for item in items if item.key not in seen]
     if not left:
         of = source.root if part == "unseen" else f"the part {part} of {source.root}"
         raise CalcoError(
@@ -184,12 +271,12 @@ def _of_part(source: Source, part: str, parts: Mapping[str, Sequence[Item]], see
     if part == "val":
         notes.append("The detector's threshold and its step were chosen on these images")
     if part == "unseen":
-        training = [item for item in items if item.key in seen.keys] or training
-        if seen.keys and (watched := sum(item.key not in seen.keys for item in parts["val"])):
+        training = [item for item in items if item.key in seen] or training
+        if seen and (watched := sum(item.key not in seen for item in parts["val"])):
             notes.append(f"{watched:,} of them are the validation's, which chose its threshold and its step")
     return _Chosen(
         source=source, items=left, training=() if part == "train" else training, notes=notes,
-        num_seen=len(items) - len(left), unseen=part != "train" and seen.known,
+        num_seen=len(items) - len(left), unseen=part != "train" and known,
     )  # fmt: skip
 
 
@@ -208,20 +295,22 @@ def _about(info: "DetectorInfo", source: Source) -> dict[str, str]:
     }
 
 
-def find_seen(source: Source, info: "DetectorInfo", training: Sequence[Item], *, at_home: bool) -> Seen:
-    """Find the images of a set that a detector was trained on."""
+def find_seen(
+    source: Source, info: "DetectorInfo", training: Sequence[Item], *, at_home: bool
+) -> tuple[set[str], bool, list[str]]:
+    """Return the keys of the images that a detector was trained on, whether these are known to be all, and remarks."""
     digests = set(info.provenance.get("trained_on", ()))
     if not digests:
         if at_home:  # the split says what contents do not
-            return Seen(keys={item.key for item in training}, known=True)
-        return Seen(notes=("The detector does not name its training images: some may be among these",))
+            return {item.key for item in training}, True, []
+        return set(), False, ["The detector does not name its training images: some may be among these"]
     keys = {item.key for item in source.items if not digests.isdisjoint(source.digests(item))}
     if at_home:
-        return Seen(keys=keys, known=True)
+        return keys, True, []
     others = [item for item in source.items if item.key not in keys]
     copies = _copies(source, others, info)
     note = f"{len(copies):,} of them are copies of images of the training, saved anew or resized"
-    return Seen(keys=keys | copies, known=True, notes=(note,) if copies else ())
+    return keys | copies, True, [note] if copies else []
 
 
 def _copies(source: Source, items: Sequence[Item], info: "DetectorInfo") -> set[str]:

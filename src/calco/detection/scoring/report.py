@@ -12,8 +12,15 @@ from markupsafe import Markup
 from calco.annotations.detections import Detections
 from calco.data.sample import fraction
 from calco.detection.metrics import ImageJudgement, Verdict
-from calco.detection.scoring.card import MEAN_BOX, MEASURES, MODEL, SYSTEMS, DetectionCard, ImageCounts
-from calco.detection.scoring.score import EvaluationResult
+from calco.detection.scoring.score import (
+    MEAN_BOX,
+    MEASURES,
+    MODEL,
+    SYSTEMS,
+    DetectionCard,
+    EvaluationResult,
+    ImageCounts,
+)
 from calco.errors import CalcoError
 from calco.evaluation.scores import Score, score_table
 from calco.report import charts
@@ -33,6 +40,7 @@ _LOOKS: Final = (
     ("right", "found"), ("wrong", "false alarm"), ("missed", "missed"), ("object", "ground truth"),
     ("passed", "not counted"),
 )  # fmt: skip
+_number = MEASURES["map"].text
 
 Cards: TypeAlias = list[tuple[str, Markup, str, str]]
 
@@ -199,14 +207,15 @@ def _badness(counts: ImageCounts, judgement: ImageJudgement) -> tuple[float, flo
 
 def marks(truth: Detections, judgement: ImageJudgement) -> list[Mark]:
     """Return the boxes of one image: true, missed and predicted ones, the surest on top."""
-    ignored = np.zeros(len(truth), np.bool_) if truth.ignored is None else truth.ignored
     found_marks = [
         Mark(
             box.tolist(),
             f"{name} missed" if missed else f"{name} (not counted)" if passed else name,
             "missed" if missed else "passed" if passed else "object",
         )
-        for box, name, missed, passed in zip(truth.boxes, truth.classes, judgement.missed, ignored, strict=True)
+        for box, name, missed, passed in zip(
+            truth.boxes, truth.classes, judgement.missed, truth.is_ignored, strict=True
+        )
     ][:_BOXES]
     found = judgement.found
     scores = np.zeros(len(found)) if found.scores is None else found.scores
@@ -215,10 +224,6 @@ def marks(truth: Detections, judgement: ImageJudgement) -> list[Mark]:
         label = f"{found.classes[i]} {scores[i]:.2f}" + ("" if verdict in _LOOK_OF else f", {verdict}")
         found_marks.append(Mark(found.boxes[i].tolist(), label, _LOOK_OF.get(verdict, "wrong")))
     return found_marks
-
-
-def _number(value: float | None) -> str:
-    return MEASURES["map"].text(value)
 
 
 def _with_interval(score: Score, text: Callable[[float], str]) -> str:

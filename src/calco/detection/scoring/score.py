@@ -1,18 +1,15 @@
-"""Scores a detector on images with boxes: any detector, any source."""
+"""Scores of a detector from its output on some images: plain figures, to be saved and shown."""
 
-import contextlib
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from calco.annotations.detections import Boxes, Detections, nothing
+from calco.annotations.detections import Detections
 from calco.data.source import Item, Source
-from calco.detection.contract import DetectorProtocol
+from calco.detection.config import PlaceConfig
 from calco.detection.metrics import (
     Floats,
     ImageJudgement,
@@ -25,66 +22,112 @@ from calco.detection.metrics import (
     judge_boxes,
     match,
     precisions,
+    share_of,
+    size_counts,
 )
-from calco.detection.scoring.card import MEAN_BOX, MEASURES, MODEL, NOTHING, DetectionCard, ImageCounts, rates, share_of
-from calco.detection.scoring.config import PlaceConfig
 from calco.errors import CalcoError
-from calco.evaluation.scores import Bootstrap, Score, Systems
-from calco.imaging import Image
+from calco.evaluation.scores import Bootstrap, Metric, Score, Systems, plain
+from calco.files import make_folder, write_json
+from calco.records import to_record
 
-
-class MeanBox:
-    """Returns the mean box of each class for every image, with the class's share of the training boxes as the score.
-
-    At its own threshold it returns the box of the most frequent class alone. `learnt` are width, height and objects of
-    the training images.
-    """
-
-    def __init__(self, learnt: Iterable[tuple[int, int, Detections]]) -> None:
-        sums: dict[str, Boxes] = {}
-        number: Counter[str] = Counter()
-        for width, height, objects in learnt:
-            kept = objects if objects.ignored is None else objects.select(~objects.ignored)
-            for box, name in zip(kept.boxes / np.array([width, height] * 2, np.float32), kept.classes, strict=True):
-                sums[name] = sums.get(name, np.zeros(4, np.float32)) + box
-                number[name] += 1
-        order = [name for name, _ in number.most_common()]
-        self.classes = tuple(order)
-        self._boxes = np.array([sums[name] / number[name] for name in order], np.float32).reshape(-1, 4)
-        self._scores = np.array([number[name] / number.total() for name in order], np.float32)
-        self.threshold = float(self._scores.max(initial=0.0)) or 1.0
-
-    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        """As `DetectorProtocol.many`."""
-        least = self.threshold if threshold is None else threshold
-        kept = np.flatnonzero(self._scores >= least)
-        names = tuple(self.classes[place] for place in kept)
-        return [
-            Detections(
-                boxes=self._boxes[kept] * np.array([each.shape[1], each.shape[0]] * 2, np.float32),
-                classes=names,
-                scores=self._scores[kept],
-            )
-            for each in images
-        ]
-
-
-class FindsNothing:
-    """Returns no boxes: no false alarm, and everything missed."""
-
-    classes: tuple[str, ...] = ()
-    threshold = 1.0
-
-    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        """As `DetectorProtocol.many`."""
-        del threshold
-        return [nothing() for _ in images]
-
-
-FLOOR: Final = 0.001
-"""Lowest score of the boxes that are requested; the curve of precision ends there."""
+FORMAT: Final = 1
+SCORES: Final = "scores.json"
+MODEL: Final = "the detector"
+MEAN_BOX: Final = "mean box"
+NOTHING: Final = "finds nothing"
+SYSTEMS: Final = {
+    MEAN_BOX: "The mean box of each class of the training in every image, scored by the frequency of the class; at its "
+    "threshold that of the most frequent class alone.",
+    NOTHING: "No box anywhere.",
+}
+MEASURES: Final = {
+    "map": Metric(
+        "mAP 50:95", "higher", 3, "Mean average precision over the overlaps from 0.5 to 0.95, as COCO counts it."),
+    "map50": Metric("mAP 50", "higher", 3, "Mean average precision where an overlap of 0.5 makes a box right."),
+    "map75": Metric("mAP 75", "higher", 3, "Mean average precision where it takes an overlap of 0.75."),
+    "f1": Metric("F1", "higher", 3, "Harmonic mean of precision and recall at the threshold."),
+    "precision": Metric("Precision", "higher", 3, "Share of the boxes at the threshold that are right."),
+    "recall": Metric("Recall", "higher", 3, "Share of the objects that are found at the threshold."),
+    "wrong": Metric("False alarms", "lower", 2, "False boxes per image at the threshold."),
+}  # fmt: skip
+_RULE_OF_THREE: Final = 3
+ENOUGH_EMPTY = 20
+"""Empty images from which the share of false alarms on people who are not sought can be estimated."""
+MISSED = "missed, of as many who are sought"
+ALARMED = "false alarms, of as many who are not"
+MISSED_HOUR = "missed people an hour"
+ALARMED_HOUR = "false alarms an hour"
 _POINTS: Final = 200  # of a curve that is kept
-_NAMED: Final = 8  # classes that a sentence names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rates:
+    """Error rates at the chosen threshold, each with its interval."""
+
+    wrong: Score  # false boxes per image
+    missed: Score  # missed objects per image
+    miss_rate: Score  # share of the objects that are missed
+    # Share of the images with a false alarm: of the empty ones if there are enough, otherwise of all images, where a
+    # box counts that lies at nothing of its class
+    alarm_rate: Score
+    of_empty: bool  # whether the last is of empty images
+    # False boxes per hour, each frame counted by itself; None without frames per second
+    wrong_an_hour: Score | None = None
+    people: Mapping[str, Score]  # errors per hour, by name, with each person seen once; empty without people per hour
+    # Share of the people who set off an alarm that are sought; None without prevalence
+    right_alarms: Score | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCounts:
+    """Counts of one image at the threshold: its objects, the boxes that are right, and the false ones."""
+
+    key: str
+    group: str
+    objects: int
+    right: int
+    wrong: int
+
+    @property
+    def errors(self) -> int:
+        """Number of false boxes and missed objects."""
+        return self.wrong + self.objects - self.right
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionCard:
+    """Scores of a detector."""
+
+    name: str  # name of the run or model
+    classes: tuple[str, ...]  # classes that were counted, in the order of the matrix
+    threshold: float  # lowest score of the boxes that count
+    best_threshold: float  # threshold with the best F1 on these images
+    systems: Mapping[str, Mapping[str, Score]]  # system, measure (those of `MEASURES`), score with its interval
+    gain: Score | None  # detector's mAP 50 as a multiple of the mean box's; None if that is 0
+    scores: Scores  # scores of the detector, by class and by size
+    sizes: Mapping[str, int]  # number of small, medium and large objects
+    # Class => recall, precision, score, at most some hundred points
+    curves: Mapping[str, Sequence[tuple[float, float, float]]]
+    thresholds: Sequence[tuple[float, float, float, float]]  # threshold, precision, recall, F1, of all classes together
+    confusion: Sequence[Sequence[int]]  # true classes in rows, predicted ones in columns, the background last
+    kinds: Mapping[str, int]  # number of false alarms by kind
+    rates: Rates  # errors per image and per hour
+    place: PlaceConfig  # where the detector is used
+    images: Sequence[ImageCounts]  # counts of each image
+    num_seen: int = 0  # images left out because the detector was trained on them
+    only_seen: bool = False  # whether it was trained on all images that were counted
+    unseen: bool = False  # whether it is known that it was trained on none of them
+    left_out: Mapping[str, str] = field(default_factory=dict)  # name and reason of the images that could not be scored
+    notes: Sequence[str] = ()  # remarks, a sentence each
+    seed: int = 0  # seed of the intervals
+    seconds: float = 0.0  # seconds of the detector per image
+    format: int = FORMAT  # format of the file
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `scores.json`, with null for NaN, and return its path."""
+        path = make_folder(folder) / SCORES
+        write_json(path, {"kind": "detection", **plain(to_record(self))})
+        return path
 
 
 @dataclass(kw_only=True)
@@ -98,61 +141,16 @@ class DetectorOutputs:
     seconds: float = 0.0  # seconds of the first system for all images together
 
 
-def run_detectors(
-    systems: Mapping[str, DetectorProtocol],
-    source: Source,
-    items: Sequence[Item],
-    *,
-    batch: int = 8,
-    advance: Callable[[int], None] = lambda _done: None,
-) -> DetectorOutputs:
-    """Run detectors on images, `batch` at a time; damaged images are left out."""
-    outputs = DetectorOutputs(found={name: [] for name in systems})
-    waiting: list[Image] = []
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Result of scoring a detector."""
 
-    def show() -> None:
-        if not waiting:
-            return
-        for number, (name, system) in enumerate(systems.items()):
-            begun = time.perf_counter()
-            outputs.found[name] += system.many(waiting, threshold=FLOOR)
-            outputs.seconds += time.perf_counter() - begun if number == 0 else 0
-        waiting.clear()
-
-    for done, item in enumerate(items, 1):
-        try:
-            image = source.load(item)
-        except CalcoError as error:
-            outputs.left_out[item.key] = str(error)
-            continue
-        if image.detections is None:
-            raise CalcoError(
-                f"{source.root} was read as {source.kind}, which has no boxes, and a detector is scored on boxes; "
-                "name their file or folder: --annotations FILE"
-            )
-        waiting.append(image.image)
-        outputs.items.append(item)
-        outputs.truth.append(image.detections)
-        if len(waiting) == batch:
-            show()
-            advance(done)
-    show()
-    return outputs
-
-
-def counted_classes(
-    detector: DetectorProtocol, truth: Sequence[Detections], root: str
-) -> tuple[tuple[str, ...], list[str]]:
-    """Return the classes that are scored, which are those of the detector, and remarks on the others."""
-    there = Counter(name for objects in truth for name in objects.classes)
-    strange = {name: number for name, number in there.items() if name not in detector.classes}
-    if there and len(strange) == len(there):
-        raise CalcoError(
-            f"the detector finds {_listed(detector.classes)}, and {root} marks {_listed(sorted(there))}; name the "
-            "classes as the training did: --classes NAME"
-        )
-    listed = _listed([f"{name} ({number:,})" for name, number in strange.items()])
-    return tuple(detector.classes), [f"The detector does not know {listed}; these are not counted"] if strange else []
+    card: DetectionCard
+    source: Source
+    items: Sequence[Item]  # images that were scored
+    truth: Sequence[Detections]  # true objects of each of them
+    judgements: Sequence[ImageJudgement]  # judgement of each box of the detector, at the threshold
+    page: Path | None = None  # the report, if it was written
 
 
 def scorecard(
@@ -165,12 +163,13 @@ def scorecard(
         raise CalcoError(f"none of the images could be scored; the first reason: {first[0]}: {first[1]}")
     bootstrap = Bootstrap([item.group for item in outputs.items], seed, resamples)
     systems, resampled = {}, {}
-    kept: dict[str, tuple[Scores, Matches]] = {}
-    for system, found in outputs.found.items():
-        scores, matches = average_precision(outputs.truth, found, classes), match(outputs.truth, found, classes)
-        systems[system], resampled[system] = _measures(scores, matches, thresholds[system], bootstrap)
-        kept[system] = scores, matches
-    scores, matches = kept[MODEL]
+    scored = {
+        system: (average_precision(outputs.truth, found, classes), match(outputs.truth, found, classes))
+        for system, found in outputs.found.items()
+    }
+    for system, pair in scored.items():
+        systems[system], resampled[system] = _measures(*pair, thresholds[system], bootstrap)
+    scores, matches = scored[MODEL]
     right, wrong, objects = counts(matches, thresholds[MODEL])
     judgements, matrix = judge_boxes(outputs.truth, outputs.found[MODEL], matches, thresholds[MODEL])
     nowhere = [sum(v in ("other class", "nothing there") for v in each.verdicts) for each in judgements]
@@ -187,16 +186,6 @@ def scorecard(
         left_out=outputs.left_out, seed=seed, seconds=outputs.seconds / len(outputs.items),
     )  # fmt: skip
     return card, judgements
-
-
-def baselines(source: Source, items: Sequence[Item]) -> dict[str, DetectorProtocol]:
-    """Return the baselines of every detector; the mean box is that of these images, without damaged ones."""
-    seen = []
-    for item in items:
-        with contextlib.suppress(CalcoError):
-            image = source.load(item)
-            seen.append((image.image.shape[1], image.image.shape[0], image.detections or nothing()))
-    return {MEAN_BOX: MeanBox(seen), NOTHING: FindsNothing()}
 
 
 def _measures(
@@ -222,10 +211,6 @@ def _measures(
     return {name: Score.of(value[name], resampled.get(name), len(objects)) for name in MEASURES}, resampled
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-
-
 def _gain(systems: Systems, resampled: Mapping[str, Mapping[str, Floats]]) -> Score | None:
     """Return the detector's mAP 50 as a multiple of the mean box's, in the same resamples."""
     if MEAN_BOX not in systems or not systems[MEAN_BOX]["map50"].mean > 0:
@@ -238,10 +223,9 @@ def _gain(systems: Systems, resampled: Mapping[str, Mapping[str, Floats]]) -> Sc
 
 
 def _sizes(truth: Sequence[Detections], classes: Sequence[str]) -> dict[str, int]:
-    kept = [each if each.ignored is None else each.select(~each.ignored) for each in truth]
+    kept = [each.select(~each.is_ignored) for each in truth]
     areas = np.concatenate([each.areas()[[name in classes for name in each.classes]] for each in kept])
-    small, large = int((areas < 32**2).sum()), int((areas > 96**2).sum())
-    return {"small": small, "medium": len(areas) - small - large, "large": large}
+    return dict(zip(("small", "medium", "large"), size_counts(areas), strict=True))
 
 
 def _curves(matches: Matches) -> dict[str, list[tuple[float, float, float]]]:
@@ -249,7 +233,7 @@ def _curves(matches: Matches) -> dict[str, list[tuple[float, float, float]]]:
     result = {}
     for label, name in enumerate(matches.classes):
         if matches.num_objects[:, label].any():
-            scores, precision, recall = curve(matches, label=label)
+            scores, precision, recall = curve(matches, label)
             points = np.stack([recall, precision, scores], axis=1)
             places = np.unique(np.linspace(0, max(0, len(points) - 1), min(len(points), _POINTS)).astype(int))
             result[name] = [(float(r), float(p), float(s)) for r, p, s in points[places]]
@@ -268,13 +252,64 @@ def _thresholds(matches: Matches) -> list[tuple[float, float, float, float]]:
     return rows
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluationResult:
-    """Result of scoring a detector."""
+def rates(
+    right: Floats, wrong: Floats, nowhere: Floats, objects: Floats, bootstrap: Bootstrap, place: PlaceConfig
+) -> Rates:
+    """Return the error rates of a detector at its threshold from counts per image.
 
-    card: DetectionCard
-    source: Source
-    items: Sequence[Item]  # images that were scored
-    truth: Sequence[Detections]  # true objects of each of them
-    judgements: Sequence[ImageJudgement]  # judgement of each box of the detector, at the threshold
-    page: Path | None = None  # the report, if it was written
+    `nowhere` are the false boxes at nothing of their class, which a person without such an object could set off. A
+    loose box, or a second one, is an error about a person who has one.
+    """
+    empty = objects == 0
+    of_empty = int(empty.sum()) >= ENOUGH_EMPTY
+    looked = np.where(empty, 1.0, 0.0) if of_empty else np.ones_like(objects)
+    one = np.ones_like(objects)
+    missed = objects - right
+    ratios = {
+        "wrong": (wrong, one), "missed": (missed, one), "miss_rate": (missed, objects),
+        "alarm_rate": ((nowhere > 0) * looked, looked),
+    }  # fmt: skip
+    resampled = {name: bootstrap.ratios(above, below) for name, (above, below) in ratios.items()}
+    whole = {name: share_of(float(above.sum()), float(below.sum())) for name, (above, below) in ratios.items()}
+    most = {name: _most(bootstrap, above, below) for name, (above, below) in ratios.items()}
+
+    def times(name: str, factor: float) -> Score:
+        if whole[name] == 0 and (may := most[name]) is not None:
+            return Score(0.0, 0.0, factor * may, len(objects))
+        return Score.of(whole[name] * factor, resampled[name] * factor, len(objects))
+
+    people: dict[str, Score] = {}
+    passing, share = place.people_per_hour, place.prevalence
+    if passing and share is None:
+        people = {MISSED: times("miss_rate", passing), ALARMED: times("alarm_rate", passing)}
+    elif passing and share is not None:
+        missed_hour, alarmed_hour = times("miss_rate", passing * share), times("alarm_rate", passing * (1 - share))
+        people = {MISSED_HOUR: missed_hour, ALARMED_HOUR: alarmed_hour}
+    hourly = times("wrong", place.frames_per_second * 3600) if place.frames_per_second else None
+    return Rates(
+        **{name: times(name, 1) for name in ratios}, of_empty=of_empty, wrong_an_hour=hourly, people=people,
+        right_alarms=_right(whole, resampled, most["alarm_rate"], place.prevalence, len(objects)),
+    )  # fmt: skip
+
+
+def _right(whole: Mapping[str, float], resampled: Mapping[str, Floats], most: float | None, share: float | None,
+           num: int) -> Score | None:  # fmt: skip
+    """Return the share of all alarms that are right, by Bayes' rule."""
+    if share is None:
+        return None
+    found, alarmed = share * (1 - whole["miss_rate"]), (1 - share) * whole["alarm_rate"]
+    if alarmed == 0 and most is not None:
+        return Score(share_of(found, found), share_of(found, found + (1 - share) * most), 1.0, num)
+    all_found, all_alarmed = share * (1 - resampled["miss_rate"]), (1 - share) * resampled["alarm_rate"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = all_found / (all_found + all_alarmed)
+    return Score.of(share_of(found, found + alarmed), shares, num)
+
+
+def _most(bootstrap: Bootstrap, above: Floats, below: Floats) -> float | None:
+    """Return how large a ratio may be that was 0 among n independent groups: 3 / n, the rule of three (95%).
+
+    Resamples of images without an error contain none.
+    """
+    groups = len(np.unique(bootstrap.places[below > 0]))
+    return None if bootstrap.alone or not groups or above.any() else min(1.0, _RULE_OF_THREE / groups)

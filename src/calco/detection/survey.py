@@ -12,7 +12,7 @@ from calco.annotations.detections import Boxes, Detections
 from calco.annotations.record import COSTS_A_IMAGE, Problem
 from calco.data.source import Item, Source
 from calco.data.sources.annotated import record_of
-from calco.detection.metrics import Bools, Floats, overlap
+from calco.detection.metrics import Bools, Floats, overlap, size_counts
 from calco.errors import CalcoError
 from calco.report.page import count
 
@@ -79,12 +79,11 @@ class Survey:
         counts = {}
         for name in self.names:
             mine = self.classes == name
-            sides, areas = self.sides[mine], self.sides[mine].prod(axis=1)
-            small, large = int((areas < 32**2).sum()), int((areas > 96**2).sum())
+            sides = self.sides[mine]
             width, height = np.median(sides, axis=0).tolist() if len(sides) else (None, None)
             counts[name] = ClassCounts(
                 boxes=len(sides), images=len(np.unique(self.images[mine])), median=(width, height),
-                by_size=(small, len(sides) - small - large, large),
+                by_size=size_counts(sides.prod(axis=1)),
                 by_split=Counter(self.split[self.items[place].key] for place in self.images[mine].tolist()),
             )  # fmt: skip
         return counts
@@ -156,11 +155,8 @@ def survey(source: Source, split: Mapping[str, str], double: float) -> Survey:
         boxes=np.concatenate([each.boxes for each in objects]),
         classes=np.array([name for each in objects for name in each.classes], np.str_),
         images=np.repeat(np.arange(len(objects)), [len(each) for each in objects]),
-        ignored=np.concatenate([
-            np.zeros(len(each), np.bool_) if each.ignored is None else each.ignored for each in objects
-        ]),
-        odd=odd, faults=[p for p in source.problems if p.fault not in COSTS_A_IMAGE],
-        left_out=left_out, crowded=crowded,
+        ignored=np.concatenate([each.is_ignored for each in objects]), odd=odd,
+        faults=[p for p in source.problems if p.fault not in COSTS_A_IMAGE], left_out=left_out, crowded=crowded,
     )  # fmt: skip
 
 
@@ -181,8 +177,7 @@ def _pairs(objects: Detections) -> tuple[Floats, Bools]:
     """Return the overlap of each pair of boxes once (N x N), and whether they are of one class."""
     names = np.array(objects.classes)
     overlaps = np.triu(overlap(objects.boxes, objects.boxes, np.zeros(len(objects), np.bool_)), 1)
-    if objects.ignored is not None:
-        overlaps[objects.ignored] = overlaps[:, objects.ignored] = 0
+    overlaps[objects.is_ignored] = overlaps[:, objects.is_ignored] = 0
     return overlaps, names[:, None] == names[None]
 
 

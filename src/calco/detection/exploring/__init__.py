@@ -1,1 +1,0 @@
-"""What a set of images with boxes is like, before a detector learns from it."""
