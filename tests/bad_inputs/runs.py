@@ -13,6 +13,7 @@ CASES = (
     Bad("a precision that the device lacks", as_it_is, command=f"{TRAIN} --device cpu --precision fp16", code=2,
         says=("fp16", "cpu")),
     Bad("a seed below 0", as_it_is, command=f"{TRAIN} --seed -1", code=2, says=("seed is -1", "between 0 and")),
+    Bad("a negative patience", as_it_is, command=f"{TRAIN} --patience -1", code=2, says=("patience is -1", "0 (off)")),
     Bad("a share that is not a number", as_it_is, command=f"{TRAIN} --split.validation nan", code=2,
         says=("validation is nan", "finite number")),
     Bad("far too many processes", as_it_is, command=f"{TRAIN} --processes 100000", code=2,

@@ -13,9 +13,9 @@ Config = TypeVar("Config")
 
 COMMON: Final[dict[str, str]] = {
     "train": "images start out seed source input target direction limit recipe size flip generator.architecture batch "
-    "learning-rate ema epochs minutes validate-every best-by device precision processes",
+    "learning-rate ema epochs minutes patience validate-every best-by device precision processes",
     "detect train": "images model weights start out seed size source annotations classes limit batch learning-rate "
-    "epochs minutes validate-every best-by device precision processes",
+    "epochs minutes patience validate-every best-by device precision processes",
     "prepare": "images out format size fit variants count jobs overwrite seed source input target annotations classes "
     "limit recipe holes style damage palette cutouts",
     "check": "images out write-groups write-drop jobs source input target annotations classes groups drop limit recipe "

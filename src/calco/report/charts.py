@@ -170,10 +170,17 @@ _PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2",
 
 
 def learning_curves(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> list[Markup]:
-    """One chart for the discriminator's losses, one for each other loss, one for each validation score."""
+    """One chart for the discriminator's losses, one for each other loss, one for each validation score.
+
+    The chart of the score that selects the model bears the remark on the end of the run.
+    """
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    remarks: dict[str, str] = {}
     for row in rows:
         step = row.get("step")
+        if isinstance(end := row.get("end"), Mapping):
+            title, _label = _family("validation", str(end.get("metric")), labels)
+            remarks[title] = "; ".join(str(end[name]) for name in ("reason", "remark") if name in end)
         for kind in ("train", "validation"):
             values = row.get(kind)
             for name, value in values.items() if isinstance(values, Mapping) else ():
@@ -181,7 +188,10 @@ def learning_curves(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]
                     title, label = _family(kind, str(name), labels)
                     found.setdefault(title, {}).setdefault(label, []).append((float(step), float(value)))
     order = sorted(found, key=lambda title: (title.startswith("Validation"), title.startswith("Discriminator"), title))
-    return [lines(title, {name: sorted(p) for name, p in found[title].items()}, "step") for title in order]
+    return [
+        lines(title, {name: sorted(p) for name, p in found[title].items()}, "step", note=remarks.get(title, ""))
+        for title in order
+    ]
 
 
 def _is_number(value: Any) -> bool:

@@ -22,7 +22,8 @@ class RunLog:
         folder: Folder of the run.
         tensorboard: Write TensorBoard events too.
         from_step: Step of the checkpoint; rows of later steps are dropped, as the resumed run writes them again.
-        validated: Step of the last validation known to the checkpoint; rows of later validations are dropped.
+        validated: Step of the last validation known to the checkpoint; rows of later validations are dropped, and so
+            is the row of the end: the run goes on.
         silent: Write nothing: only one of several processes writes.
 
     Raises:
@@ -38,7 +39,11 @@ class RunLog:
             return
         before = journal.read(self.path) if from_step else []
         last = from_step if validated is None else validated
-        rows = [row for row in before if row.get("step", 0) <= (last if "validation" in row else from_step)]
+        rows = [
+            row
+            for row in before
+            if "end" not in row and row.get("step", 0) <= (last if "validation" in row else from_step)
+        ]
         journal.write(self.path, rows)
         self._journal = journal.Journal(self.path)
         if tensorboard:
@@ -53,8 +58,12 @@ class RunLog:
         if self.silent:
             return
         self._journal.add({"step": step, **row})
-        if self.board:
+        if self.board and "end" not in row:
             self.board.row(step, row)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows so far."""
+        return [] if self.silent else list(self._journal.rows())
 
     def image(self, step: int, name: str, image: Any) -> None:
         """Add an HWC image to TensorBoard."""

@@ -17,6 +17,8 @@ class LimitConfig:
     """Number of updates of the weights."""
     minutes: float = 0.0
     """Minutes of training, including validation."""
+    patience: int = 0
+    """Number of validations without a better score after which the run stops; 0 trains on."""
 
     def __post_init__(self) -> None:
         """Check that there is a limit."""
@@ -26,6 +28,8 @@ class LimitConfig:
                 f"epochs {self.epochs}, steps {self.steps}, minutes {self.minutes}: one of them must be above 0 and "
                 "none below; for example --minutes 10"
             )
+        if self.patience < 0:
+            raise UsageError(f"patience is {self.patience}; it must be 0 (off) or a number of validations: try 10")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,6 +99,7 @@ class Task(ABC, Generic[B]):
     items: ClassVar[str]  # plural noun for the training items
     steadier: ClassVar[str]  # options that make training steadier, besides a lower learning rate
     product: ClassVar[str]  # noun for the trained model, as config.yaml names it
+    fit_loss: ClassVar[str] = ""  # training loss that shows how well the items are fitted; empty: the sum of all
     without_validation: ClassVar[str] = ""  # what else holds for a model that is not validated, after a comma
     lower_is_better: bool = False  # of the validation score
     config: Any

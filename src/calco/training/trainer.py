@@ -24,6 +24,7 @@ from calco.files import make_folder, replacing, write_json
 from calco.networks.machine import choose_device
 from calco.training.batching import batches
 from calco.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from calco.training.learning_curve import LABELS, advise
 from calco.training.log import MeanLosses, ProgressLine, RunLog, duration
 from calco.training.processes import (
     ProcessGroup,
@@ -130,6 +131,7 @@ class Trainer(Generic[B]):
         self._clock = 0.0  # seconds after the last step, agreed on by all processes
         self.best: float | None = None
         self.validated = 0  # step of the last validation
+        self.stale = 0  # validations since the best one
         self._last_update, self._speed = 0.0, 0.0
         self.losses, self.last_losses = MeanLosses(), MeanLosses()
         self.stop_signal: int | None = None
@@ -167,6 +169,21 @@ class Trainer(Generic[B]):
         return max(shares)
 
     @property
+    def reason(self) -> str:
+        """Why the run has ended; empty while it goes on."""
+        limit = self.limit
+        if limit.patience and self.stale >= limit.patience:
+            label = LABELS.get(self.task.config.keep.best_by, self.task.config.keep.best_by)
+            return f"validation {label} has not improved in {self.stale} validations (--patience {limit.patience})"
+        if self.progress < 1:
+            return ""
+        if limit.steps and self.step >= limit.steps:
+            return f"--steps {limit.steps} are done"
+        if limit.epochs and self.epoch >= limit.epochs:
+            return f"--epochs {limit.epochs} are done"
+        return f"--minutes {limit.minutes:g} are over"
+
+    @property
     def resume_command(self) -> str:
         """Command that resumes the run."""
         return f"{self.task.command} --resume {shlex.quote(str(self.folder))}"
@@ -177,7 +194,10 @@ class Trainer(Generic[B]):
         each = f" in each of {self.group.world_size} processes" if self.group.world_size > 1 else ""
         num_validation = len(self.data.validation)
         validated = f"{num_validation} to validate" if num_validation else "none to validate"
-        limits = " or ".join(f"{value:.9g} {name}" for name, value in vars(self.limit).items() if value)
+        names = vars(self.limit) | {"patience": 0}
+        limits = " or ".join(f"{value:.9g} {name}" for name, value in names.items() if value)
+        if patience := self.limit.patience:
+            limits += f" or {patience} validations without a better score"
         first, last = self.task.plan(self.step)
         LOG.info(
             f"{first}{self.num_items} {self.task.items} to train and {validated}, {last} with "
@@ -185,7 +205,8 @@ class Trainer(Generic[B]):
         )
         LOG.info(f"the run is {self.folder}")
         if not num_validation:
-            LOG.info(f"there is no validation: the last weights are kept{self.task.without_validation}")
+            idle = "; --patience has no effect" if self.limit.patience else ""
+            LOG.info(f"there is no validation: the last weights are kept{self.task.without_validation}{idle}")
 
     def resume(self) -> None:
         """Restore the last checkpoint.
@@ -196,8 +217,10 @@ class Trainer(Generic[B]):
         self.restore(latest_checkpoint(self.folder / "checkpoints"))
         there = (self.folder / "model").exists() and self.validated == self.step
         video = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
-        if self.progress >= 1 and there and video:
+        if (reason := self.reason) and there and video:
             limit, options = self.limit, []
+            if limit.patience and self.stale >= limit.patience:
+                options.append(f"--patience {2 * limit.patience}")
             if limit.steps:
                 options.append(f"--steps {2 * self.step}")
             if limit.epochs:
@@ -205,7 +228,7 @@ class Trainer(Generic[B]):
             if limit.minutes:
                 options.append(f"--minutes {max(1, math.ceil(self.seconds / 60)) * 2}")
             raise CalcoError(
-                f"{self.folder} has reached its limit at step {self.step}; to train on, give a higher one: "
+                f"{self.folder} has reached its limit at step {self.step}: {reason}; to train on, give a higher one: "
                 f"{self.resume_command} {' '.join(options)}"
             )
 
@@ -234,15 +257,16 @@ class Trainer(Generic[B]):
                 if self.step == 0:
                     self.save()
                 self._train(log, line)
+                remark = self._end(log)
         except Interrupted:
             LOG.info(f"stopped at step {self.step} with a checkpoint; resume with: {self.resume_command}")
             raise
         except WriteError as error:
             raise type(error)(f"{error}; then resume with: {self.resume_command}") from error
-        self.finish()
+        self.finish(remark)
 
     def _train(self, log: RunLog, line: ProgressLine) -> None:
-        while self.progress < 1 or not self.step:  # however short the time is, one step is made
+        while not self.reason or not self.step:  # however short the time is, one step is made
             self._train_epoch(log, line)
             keep = self.keep
             if self.epoch % keep.validate_every == 0 and self.step - self.validated >= keep.validate_steps:
@@ -250,6 +274,15 @@ class Trainer(Generic[B]):
         # The end; a run that was killed between its last step and this validation starts here.
         if self.validated < self.step or not (self.folder / "model").exists():
             self.validate(log)
+
+    def _end(self, log: RunLog) -> str:
+        """Record why the run has ended and what would help; return the latter as a sentence."""
+        LOG.info(f"the run ended at step {self.step}: {self.reason}")
+        metric, task = self.task.config.keep.best_by, self.task
+        advice = advise(log.rows(), metric, lower_is_better=task.lower_is_better, loss=task.fit_loss, items=task.items)
+        end = {"reason": self.reason, "metric": metric, **advice.record()}
+        log.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), end=end)
+        return advice.remark
 
     def _train_epoch(self, log: RunLog, line: ProgressLine) -> None:
         accumulate = self.options.accumulate
@@ -318,6 +351,8 @@ class Trainer(Generic[B]):
                     self._save_model({})
             else:
                 self._save_model({})
+        if self.limit.patience:  # all processes must reach the same end
+            self.stale = self.group.run_on_rank0(lambda: self.stale)
         self.save()
 
     def _score(self, log: RunLog) -> None:
@@ -333,7 +368,9 @@ class Trainer(Generic[B]):
         log.image(self.step, "samples", result.sheet)
         LOG.info(result.summary + ("  * best yet, kept" if better else ""))
         if better:
-            self.best = score
+            self.best, self.stale = score, 0
+        elif score is not None:
+            self.stale += 1
         if better or (score is None and self.best is None):
             self._save_model(result.scores)
 
@@ -362,6 +399,7 @@ class Trainer(Generic[B]):
             "epoch": self.epoch,
             "seconds": self.seconds,
             "best": self.best,
+            "stale": self.stale,
             "validated": self.validated,
             "losses": self.losses.state(),
             "last_losses": self.last_losses.state(),
@@ -385,6 +423,7 @@ class Trainer(Generic[B]):
         self.seconds_before, self.started = position["seconds"], time.monotonic()
         self._clock = self.seconds_before
         self.best, self.validated = position["best"], position["validated"]
+        self.stale = position.get("stale", 0)  # runs that began without --patience do not have it
         self.losses, self.last_losses = MeanLosses(position["losses"]), MeanLosses(position["last_losses"])
 
     def _record_contents(self) -> None:
@@ -400,8 +439,8 @@ class Trainer(Generic[B]):
         if now.trained_on is not None:
             self.provenance["trained_on"] = now.trained_on
 
-    def finish(self) -> None:
-        """Write the video of the samples and the list of omitted images; log a closing remark."""
+    def finish(self, remark: str = "") -> None:
+        """Write the video of the samples and the list of omitted images; log the remarks on the end."""
         for damaged in self.group.gather(self.data.train.damaged):
             self.data.train.damaged.update(damaged)
         if not self.group.is_rank0:
@@ -417,8 +456,9 @@ class Trainer(Generic[B]):
             write_json(listed, left_out)
             name, reason = next(iter(left_out.items()))
             LOG.warning(f"{len(left_out)} images were left out, such as {name}: {reason}; all are listed in {listed}")
-        if remark := self.task.closing_remark((self.losses if self.losses.count else self.last_losses).means()):
-            LOG.info(remark)
+        closing = self.task.closing_remark((self.losses if self.losses.count else self.last_losses).means())
+        for text in filter(None, (closing, remark)):
+            LOG.info(text)
 
     def _check_weights(self) -> None:
         """Refuse to keep weights that cannot be loaded: a step from finite losses may lead to infinite weights."""

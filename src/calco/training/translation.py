@@ -83,7 +83,7 @@ def load_config(path: str | Path) -> TrainConfig:
 class Translation(Task[Batch]):
     """Training of a translator."""
 
-    command, items, product = "calco train", "pairs", "translator"
+    command, items, product, fit_loss = "calco train", "pairs", "translator", "g_pixel"
     steadier = "--precision fp32 or --objective.gan least-squares"
     config: TrainConfig
     data: Data
