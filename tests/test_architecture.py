@@ -45,6 +45,7 @@ LAYERS = (
     "watch",
     "crime",
     "lessons",
+    "ablation",
     "benchmarks",
     "cli",
     "top",

@@ -14,6 +14,7 @@ import calco
 from calco.errors import CalcoError
 
 NEEDED: dict[str, dict[str, Any]] = {
+    "AblateConfig": {"images": ("i",), "presets": ("small",)},
     "ChartConfig": {"chart": "all"}, "CollectConfig": {"annotations": "a", "out": "o"},
     "EvaluateConfig": {"model": "m"}, "GenerateConfig": {"out": "o.csv"},
     "PanelConfig": {"out": "o", "ids": ("1",)}, "PredictConfig": {"model": "m", "sources": ("s",)},

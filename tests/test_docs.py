@@ -6,6 +6,7 @@ import functools
 import importlib
 import io
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -84,10 +85,28 @@ def verb_of(line: str) -> str:
     return " ".join(words[: 2 if words[0] in GROUPS else 1])
 
 
+def options_of(line: str) -> set[str]:
+    """The options of a command; those within quotation marks, or after --, are of another one."""
+    return {word for word in shlex.split(line.partition(" -- ")[0]) if word.startswith("--") and " " not in word}
+
+
+def passed_on(line: str) -> set[str]:
+    """The options that `calco ablate` passes on to `calco train`."""
+    own, _, rest = line.partition(" -- ")
+    quoted = " ".join(word for word in shlex.split(own) if " " in word)
+    return {word for word in f"{quoted} {rest}".replace("=", " ").split() if word.startswith("--")}
+
+
+def test_options_that_an_ablation_passes_on_exist() -> None:
+    options = set().union(*(passed_on(line) for page in PAGES for line in commands(page) if verb_of(line) == "ablate"))
+    assert "--objective.gan" in options
+    assert {each for each in options if not re.search(rf"{re.escape(each)}(?![\w.-])", help_of("train"))} == set()
+
+
 @pytest.mark.parametrize("verb", [*VERBS, *(f"{group} {verb}" for group, verbs in GROUPS.items() for verb in verbs)])
 def test_every_documented_option_exists(verb: str) -> None:
     calls = [line for page in PAGES for line in commands(page) if verb_of(line) == verb]
-    options = {word for call in calls for word in call.split() if word.startswith("--")} - {"--help"}
+    options = set().union(*map(options_of, calls)) - {"--help"}
     missing = {option for option in options if not re.search(rf"{re.escape(option)}(?![\w.-])", help_of(verb))}
     assert missing == set()
 

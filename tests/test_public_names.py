@@ -22,6 +22,7 @@ NAMES = [f"{package}.{name}" for package, name in PUBLIC if not name.startswith(
 
 # Verb => the public function that does the same.
 FUNCTIONS = {
+    "ablate": "calco.ablate",
     "demo": "calco.demo", "collect": "calco.collect", "prepare": "calco.prepare", "check": "calco.check",
     "recipes": "calco.recipes", "train": "calco.train", "evaluate": "calco.evaluate", "compare": "calco.compare",
     "translate": "calco.translate", "export": "calco.export_model", "bench": "calco.bench",

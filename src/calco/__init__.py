@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from calco.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from calco.ablation.ablate import ablate
+    from calco.ablation.config import AblateConfig
     from calco.benchmarks.bench import bench
     from calco.benchmarks.config import BenchConfig
     from calco.checking.check import check
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 # Public name => its module; imported when first used, so that `calco --help` answers at once.
 _HOMES = {
+    "AblateConfig": "calco.ablation.config", "ablate": "calco.ablation.ablate",
     "BenchConfig": "calco.benchmarks.config", "CalcoError": "calco.errors", "CheckConfig": "calco.checking.config",
     "CollectConfig": "calco.collecting.config", "CompareConfig": "calco.evaluation.config",
     "DataError": "calco.errors", "DemoConfig": "calco.cli.demo", "EvaluateConfig": "calco.evaluation.config",
@@ -72,11 +75,11 @@ _HOMES = {
     "read_image": "calco.imaging:read", "write_image": "calco.imaging:write", "__version__": "calco.version",
 }  # fmt: skip
 __all__ = [
-    "BenchConfig", "CalcoError", "CheckConfig", "CollectConfig", "CompareConfig", "DataError", "DemoConfig",
-    "EvaluateConfig", "ExportConfig", "MissingExtraError", "ModelError", "OutOfMemoryError", "Pair",
+    "AblateConfig", "BenchConfig", "CalcoError", "CheckConfig", "CollectConfig", "CompareConfig", "DataError",
+    "DemoConfig", "EvaluateConfig", "ExportConfig", "MissingExtraError", "ModelError", "OutOfMemoryError", "Pair",
     "PrepareConfig", "RecipeConfig", "RecipesConfig", "Sample", "SourceConfig", "Steady", "TrainConfig",
-    "TranslateConfig", "Translator", "UsageError", "WriteError", "__version__", "bench", "build_recipe", "check",
-    "collect", "compare", "demo", "evaluate", "export_model", "load", "open_source", "prepare", "preset", "psnr",
-    "psnr_inside", "read_image", "recipes", "score", "train", "translate", "write_image", "write_report",
+    "TranslateConfig", "Translator", "UsageError", "WriteError", "__version__", "ablate", "bench", "build_recipe",
+    "check", "collect", "compare", "demo", "evaluate", "export_model", "load", "open_source", "prepare", "preset",
+    "psnr", "psnr_inside", "read_image", "recipes", "score", "train", "translate", "write_image", "write_report",
 ]  # fmt: skip
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import NoReturn, TypeAlias
 
 from calco.addresses import redact_addresses
+from calco.cli.ablate import ablate
 from calco.cli.crime import CRIME
 from calco.cli.data import check, collect, prepare, recipes
 from calco.cli.detect import DETECT
@@ -39,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "train": train,
     "evaluate": evaluate,
     "compare": compare,
+    "ablate": ablate,
     "translate": translate,
     "export": export,
     "detect": detect,

@@ -194,6 +194,44 @@ def learning_curves(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]
     ]
 
 
+_FILE_STYLE: Final = (
+    "svg{background:#fff;--soft:#5c6470;--faint:#e4e1d9;--s0:#1f5f99;--s1:#c05a17;--s2:#2a8273;--s3:#7a4fa3}"
+    "text{font:11px system-ui,'Noto Sans','Liberation Sans',sans-serif;fill:var(--soft)}.title{font-weight:600}"
+    ".grid{stroke:var(--faint)}path,.key{fill:none;stroke-width:1.5;stroke-linejoin:round}.dashed{stroke-dasharray:4 3}"
+    ".c0{stroke:var(--s0)}.c1{stroke:var(--s1)}.c2{stroke:var(--s2)}.c3{stroke:var(--s3)}"
+    "circle.c0{fill:var(--s0)}circle.c1{fill:var(--s1)}circle.c2{fill:var(--s2)}circle.c3{fill:var(--s3)}"
+    "@media(prefers-color-scheme:dark){svg{background:#14171b;--soft:#a0a7b1;--faint:#31363e;--s0:#82b7ea;--s1:#f0a268;"
+    "--s2:#6fccb9;--s3:#c4a1ea}}"
+)
+
+
+def line_file(title: str, groups: Mapping[str, Sequence[Points]], x_label: str, y_label: str) -> str:
+    """Return a chart as the text of an SVG file: groups of lines, each group in one colour; later ones are dashed."""
+    known = {name: [line for line in group if line] for name, group in groups.items()}
+    points = [point for group in known.values() for line in group for point in line]
+    if not points:
+        points = [(0.0, 0.0), (1.0, 1.0)]
+    xs = [x for x, _y in points]
+    axes = _Axes((0.0, max(xs) or 1.0), _limits([y for _x, y in points]))
+    top, row = 20.0, 16.0
+    parts, keys = [axes.drawn(x_label, y_label)], []
+    for number, (name, group) in enumerate(known.items()):
+        css = f"c{number % COLOURS}" + (" dashed" if number >= COLOURS else "")
+        parts += [_line(axes, line, line, css, steps=False) for line in group]
+        y = HEIGHT + row * (number + 0.7)
+        keys.append(
+            f'<line class="key {css}" x1="{LEFT}" x2="{LEFT + 22}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{LEFT + 28}" y="{y + 4:.1f}">{_(name)}</text>'
+        )
+    height = top + HEIGHT + row * len(known) + 6
+    head = f'<text class="title" x="{LEFT}" y="14">{_(title)}</text>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {height:.0f}" width="{2 * WIDTH:.0f}" '
+        f'role="img" aria-label="{_(title)}"><style>{_FILE_STYLE}</style>{head}'
+        f'<g transform="translate(0 {top:.0f})">{"".join(parts)}{"".join(keys)}</g></svg>\n'
+    )
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 

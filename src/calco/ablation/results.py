@@ -1,0 +1,229 @@
+"""Scores of an ablation: means over seeds and images, intervals, differences from the first variant."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from calco.console import Table as TerminalTable
+from calco.evaluation.baselines import MODEL
+from calco.evaluation.metrics import METRICS
+from calco.evaluation.scorecard import Scorecard
+from calco.evaluation.scores import Bootstrap, Floats, Metric, Score, interval, plain, terminal_table
+from calco.report.page import count
+
+_SET_SCORES: Final = ("iou", "dice", "pixel_accuracy", "fid", "kid", "inception_score")
+"""Scores over all images at once, which are no means of the images' own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantScores:
+    """Scores of one variant on one data set."""
+
+    seeds: tuple[int, ...]  # that were scored
+    scores: Mapping[str, Score]  # metric => mean over seeds and images, with the interval over images
+    by_seed: Mapping[str, tuple[float, ...]]  # metric => mean over images of each seed
+    # Metric => value minus that of the first variant in the same resamples; none for the first one
+    differences: Mapping[str, Score] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "seeds": self.seeds,
+            "scores": {name: _score_record(score) for name, score in self.scores.items()},
+            "by_seed": {name: list(values) for name, values in self.by_seed.items()},
+            "differences": {name: _score_record(score) for name, score in self.differences.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataScores:
+    """Scores of all variants on one data set."""
+
+    data: str  # short name of the data set
+    variants: Mapping[str, VariantScores]
+    baselines: Mapping[str, Mapping[str, Score]]  # system, metric, score
+    num_images: int
+    notes: Sequence[str] = ()  # why scores do not compare, or are missing
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Metrics that all variants have, in the order in which they are shown."""
+        rows = [each.scores for each in self.variants.values()]
+        return {key: metric for key, metric in METRICS.items() if rows and all(key in row for row in rows)}
+
+    def table(self) -> TerminalTable:
+        """Return a table for the terminal: metrics in rows, variants and baselines in columns."""
+        systems: dict[str, Mapping[str, Score]] = {
+            f"{name}\n{count(len(each.seeds), 'seed')}": each.scores for name, each in self.variants.items()
+        }
+        title = f"{self.data}: {count(self.num_images)}"
+        return terminal_table(
+            {**systems, **self.baselines}, self.metrics, title=title, caption="mean and 95% interval; the best in bold"
+        )
+
+    def winners(self) -> str:
+        """Describe in one sentence in which scores a variant differs from the first one for certain."""
+        first, *others = self.variants
+        parts = []
+        for name in others:
+            better, worse = list[str](), list[str]()
+            for key, metric in self.metrics.items():
+                score = self.variants[name].differences.get(key)
+                if score is None or score.low is None or score.high is None or metric.better is None:
+                    continue
+                if score.low < score.high and (score.low > 0 or score.high < 0):
+                    (better if (score.mean > 0) == (metric.better == "higher") else worse).append(metric.label)
+            said = [
+                f"{word} on {', '.join(labels)}" for word, labels in (("better", better), ("worse", worse)) if labels
+            ]
+            parts.append(f"{name} is {' and '.join(said) or 'not clearly different'}")
+        return f"against {first}, {'; '.join(parts)}" if parts else ""
+
+    def record(self) -> dict[str, Any]:
+        """Return plain data; what is not a number is None."""
+        variants = {name: each.record() for name, each in self.variants.items()}
+        baselines = {
+            name: {key: _score_record(score) for key, score in row.items()} for name, row in self.baselines.items()
+        }
+        result: dict[str, Any] = plain(
+            {"num_images": self.num_images, "notes": list(self.notes), "variants": variants, "baselines": baselines}
+        )
+        return result
+
+
+def _score_record(score: Score) -> dict[str, float | None]:
+    return {"mean": score.mean, "low": score.low, "high": score.high}
+
+
+def summarise(
+    data: str, cards: Mapping[str, Mapping[int, Scorecard]], notes: Sequence[str] = (), seed: int = 0
+) -> DataScores:
+    """Put the scores of all runs on a data set together.
+
+    Intervals come from bootstrap resamples of the images, in which those of one group stay together; differences are
+    taken in the same resamples. With several seeds, an image counts with its mean over them: an interval says how far
+    other images may lie, not other seeds.
+
+    Args:
+        data: Short name of the data set.
+        cards: Variant, seed, scores; the first variant is the one that others are compared with.
+        notes: What is to be said of the scores.
+        seed: Seed of the bootstrap.
+    """
+    all_cards = [card for by_seed in cards.values() for card in by_seed.values()]
+    first = all_cards[0]
+    keys = sorted(set.intersection(*({key for key, _ in card.counted} for card in all_cards)))
+    groups = {row.key: row.group for row in first.images}
+    # In the order of the card, so that one run alone gets the intervals of `calco evaluate`.
+    keys = [row.key for row in first.images if row.key in set(keys)]
+    if len(keys) < max(card.num_counted for card in all_cards):
+        notes = [*notes, f"the means are over {count(len(keys))} that all runs could score; the others do not count"]
+    bootstrap = Bootstrap([groups[key] for key in keys], seed)
+    variants: dict[str, VariantScores] = {}
+    base: tuple[Mapping[str, Score], Mapping[str, Floats]] | None = None
+    for name, by_seed in cards.items():
+        scores, by_metric, resampled = _of_variant(by_seed, keys, bootstrap)
+        differences = {} if base is None else _differences(scores, resampled, *base)
+        base = base or (scores, resampled)
+        variants[name] = VariantScores(seeds=tuple(by_seed), scores=scores, by_seed=by_metric, differences=differences)
+    baselines = {name: first.systems[name] for name in first.baselines}
+    return DataScores(data=data, variants=variants, baselines=baselines, num_images=len(keys), notes=notes)
+
+
+def _of_variant(
+    cards: Mapping[int, Scorecard], keys: Sequence[str], bootstrap: Bootstrap
+) -> tuple[dict[str, Score], dict[str, tuple[float, ...]], dict[str, Floats]]:
+    """Return scores, means by seed and resampled means of one variant, by metric."""
+    scores: dict[str, Score] = {}
+    by_seed: dict[str, tuple[float, ...]] = {}
+    resampled: dict[str, Floats] = {}
+    rows = [{row.key: row.scores[MODEL] for row in card.images} for card in cards.values()]
+    for metric in METRICS:
+        if not all(metric in card.systems[MODEL] for card in cards.values()):
+            continue
+        if metric in _SET_SCORES:
+            own = [card.systems[MODEL][metric] for card in cards.values()]
+            by_seed[metric] = tuple(score.mean for score in own)
+            # The counts of each image are not kept: only one run has an interval, its own.
+            scores[metric] = own[0] if len(own) == 1 else Score(float(np.mean(by_seed[metric])), num=len(keys))
+            continue
+        values = np.array([[row[key].get(metric, math.nan) for key in keys] for row in rows])
+        if np.isnan(values).all():
+            continue
+        known = ~np.isnan(values)
+        totals = known.sum(0)
+        means = np.where(totals > 0, np.where(known, values, 0).sum(0) / np.maximum(totals, 1), math.nan)
+        resampled[metric] = bootstrap.means(means)
+        by_seed[metric] = tuple(float(np.nanmean(row)) for row in values)
+        scores[metric] = Score.of(float(np.nanmean(means)), resampled[metric], int(np.count_nonzero(totals)))
+    return scores, by_seed, resampled
+
+
+def _differences(
+    scores: Mapping[str, Score], resampled: Mapping[str, Floats], first: Mapping[str, Score],
+    first_resampled: Mapping[str, Floats],
+) -> dict[str, Score]:  # fmt: skip
+    """Return the lead of a variant over the first one, with paired intervals where there are resamples."""
+    found = {}
+    for metric in scores.keys() & first.keys():
+        ends = None
+        if metric in resampled and metric in first_resampled:
+            ends = interval(resampled[metric] - first_resampled[metric])
+        low, high = ends or (None, None)
+        found[metric] = Score(scores[metric].mean - first[metric].mean, low, high, scores[metric].num)
+    return {metric: found[metric] for metric in METRICS if metric in found}
+
+
+def markdown_table(table: DataScores) -> str:
+    """Return the scores as Markdown: variants in rows, metrics in columns, intervals in brackets."""
+    metrics = table.metrics
+    lines = ["| | seeds | " + " | ".join(metric.heading for metric in metrics.values()) + " |"]
+    lines.append("|---|---|" + "---|" * len(metrics))
+    for name, each in table.variants.items():
+        lines.append(f"| {name} | {len(each.seeds)} | " + " | ".join(_cells(each.scores, metrics)) + " |")
+    for name, row in table.baselines.items():
+        lines.append(f"| {name} | | " + " | ".join(_cells(row, metrics)) + " |")
+    return "\n".join(lines)
+
+
+def markdown_differences(table: DataScores) -> str:
+    """Return the paired differences from the first variant as Markdown; empty with one variant."""
+    first, *others = table.variants
+    if not others:
+        return ""
+    metrics = table.metrics
+    lines = [f"| minus {first} | " + " | ".join(metric.heading for metric in metrics.values()) + " |"]
+    lines.append("|---|" + "---|" * len(metrics))
+    rows = {name: _cells(table.variants[name].differences, metrics, sign=True) for name in others}
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
+    return "\n".join(lines)
+
+
+def _cells(scores: Mapping[str, Score], metrics: Mapping[str, Metric], *, sign: bool = False) -> list[str]:
+    cells = []
+    for key, metric in metrics.items():
+        score = scores.get(key)
+        if score is None or not math.isfinite(score.mean):
+            cells.append("–")
+            continue
+        plus = "+" if sign and score.mean > 0 else ""
+        ends = metric.between(score, " to ")
+        cells.append(f"{plus}{metric.text(score.mean)}" + (f" ({ends})" if ends else ""))
+    return cells
+
+
+def markdown_seeds(table: DataScores) -> str:
+    """Return the mean over images of each seed as Markdown; empty if no variant has several."""
+    if all(len(each.seeds) < 2 for each in table.variants.values()):
+        return ""
+    metrics = table.metrics
+    lines = ["| | seed | " + " | ".join(metric.heading for metric in metrics.values()) + " |"]
+    lines.append("|---|---|" + "---|" * len(metrics))
+    for name, each in table.variants.items():
+        for place, seed in enumerate(each.seeds):
+            cells = " | ".join(metric.text(each.by_seed[key][place]) for key, metric in metrics.items())
+            lines.append(f"| {name} | {seed} | {cells} |")
+    return "\n".join(lines)
