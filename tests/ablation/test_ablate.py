@@ -17,6 +17,7 @@ from calco.cli import main
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.scorecard import ImageScores, Scorecard
 from calco.evaluation.scores import Score
+from calco.training.config import preset
 from calco.training.trainer import Trainer
 
 TINY = (
@@ -225,7 +226,7 @@ def test_images_that_a_run_lacks_count_for_none_and_one_image_shows_nothing():
     [
         ({"images": ()}, "no data set was named"),
         ({"images": ("nowhere",)}, "nowhere"),
-        ({"presets": ("big",)}, "there is no preset big; choose one of pix2pix"),
+        ({"presets": ("big",)}, "there is no preset big; choose one of best"),
         ({"presets": (), "variants": ()}, "there is nothing to compare; give --presets"),
         ({"variants": ("l1",)}, "variant l1 is not NAME=OPTIONS"),
         ({"variants": ("a/b=small",)}, "is not NAME=OPTIONS"),
@@ -254,6 +255,12 @@ def test_an_option_that_stands_twice_counts_as_the_later_one(images, tmp_path):
     found = all_variants(config(images, tmp_path, variants=("more=small --batch 2", "paper=--generator.depth 4")))
     assert [each.optimiser.batch for each in found.values()] == [4, 2, 4]
     assert found["paper"].preset == "pix2pix", "as calco train without a preset"
+
+
+def test_the_preset_best_follows_the_recipe_of_its_variant(images, tmp_path):
+    asked = config(images, tmp_path, presets=("best",), variants=("again=--preset best",), options="--recipe sketch")
+    for each in all_variants(asked).values():
+        assert each == replace(preset("best", "sketch"), limit=each.limit), "as calco train --preset best"
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(images, tmp_path, untrained):

@@ -82,6 +82,7 @@ def _parsed(name: str, words: Sequence[str]) -> TrainConfig:
     """Parse a preset and options of calco train; an option that stands twice counts as the later one."""
     base: TrainConfig | None = None
     rest: list[str] = []
+    recipe = _recipe(words)
     places = iter(words)
     for number, word in enumerate(places):
         option, equals, value = word.partition("=")
@@ -95,15 +96,15 @@ def _parsed(name: str, words: Sequence[str]) -> TrainConfig:
                 raise UsageError(
                     f"variant {name}: a preset and a configuration each bring everything; give one of them"
                 )
-            base = preset(value) if option == "--preset" else _loaded(name, value)
+            base = preset(value, recipe) if option == "--preset" else _loaded(name, value)
         elif not number and not word.startswith("--"):
             try:
-                base = preset(word)
+                base = preset(word, recipe)
             except UsageError as error:
                 raise UsageError(f"variant {name}: {error}" if name != word else str(error)) from error
         else:
             rest.append(word)
-    default = base or preset("pix2pix")
+    default = base or preset("pix2pix", recipe)
     config = _by_tyro(name, rest, default)
     if config.images != default.images:
         raise UsageError(
@@ -111,6 +112,16 @@ def _parsed(name: str, words: Sequence[str]) -> TrainConfig:
             "data sets to calco ablate"
         )
     return config
+
+
+def _recipe(words: Sequence[str]) -> str:
+    """Return the recipe that options name, on which the preset best depends; the last one counts."""
+    found = "auto"
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if option == "--recipe":
+            found = value if equals else following
+    return found
 
 
 def _loaded(name: str, path: str) -> TrainConfig:
