@@ -87,13 +87,17 @@ def verb_of(line: str) -> str:
 
 def options_of(line: str) -> set[str]:
     """The options of a command; those within quotation marks, or after --, are of another one."""
-    return {word for word in shlex.split(line.partition(" -- ")[0]) if word.startswith("--") and " " not in word}
+    return {
+        word
+        for word in shlex.split(line.partition(" -- ")[0].rstrip("\\"))
+        if word.startswith("--") and " " not in word
+    }
 
 
 def passed_on(line: str) -> set[str]:
     """The options that `calco ablate` passes on to `calco train`."""
     own, _, rest = line.partition(" -- ")
-    quoted = " ".join(word for word in shlex.split(own) if " " in word)
+    quoted = " ".join(word for word in shlex.split(own.rstrip("\\")) if " " in word)
     return {word for word in f"{quoted} {rest}".replace("=", " ").split() if word.startswith("--")}
 
 

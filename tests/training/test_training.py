@@ -300,7 +300,7 @@ def test_damaged_images_are_noted_and_the_run_goes_on(images, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--preset", "huge"], "there is no preset huge; choose one of pix2pix, tutorial, small"),
+        (["--preset", "huge"], "there is no preset huge; choose one of best, pix2pix, tutorial, small"),
         (["--size", "100"], "size 100 is not a multiple of 256"),
         (["--epochs", "0"], "one of them must be above 0"),
         (["--recipe", "paint"], "choose one of aligned"),
