@@ -149,7 +149,7 @@ def test_bad_input_is_answered_in_one_line(run, tmp_path, capsys, words, message
 
 
 def test_python_does_what_the_command_line_does(run, images, tmp_path):
-    translator = calco.load(run)
+    translator = calco.load(run, precision="auto")  # as the command takes it
     image = imaging.read(images / "p01.png")
     done = calco.translate(calco.TranslateConfig(model=run, images=images / "p01.png", out=tmp_path / "one.png"))
     assert done.written == 1

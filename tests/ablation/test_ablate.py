@@ -260,7 +260,9 @@ def test_an_option_that_stands_twice_counts_as_the_later_one(images, tmp_path):
 def test_the_preset_best_follows_the_recipe_of_its_variant(images, tmp_path):
     asked = config(images, tmp_path, presets=("best",), variants=("again=--preset best",), options="--recipe sketch")
     for each in all_variants(asked).values():
-        assert each == replace(preset("best", "sketch"), limit=each.limit), "as calco train --preset best"
+        asked_for = preset("best", "sketch")
+        recipe = replace(asked_for.recipe, recipe="sketch")
+        assert each == replace(asked_for, recipe=recipe, limit=each.limit), "as calco train --preset best"
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(images, tmp_path, untrained):

@@ -40,7 +40,7 @@ def test_it_begins_with_imagenet_where_that_is_installed(monkeypatch: pytest.Mon
     load_imagenet(published)
     theirs = published.state_dict()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in network.encoder.state_dict().items())
-    monkeypatch.setattr("calco.networks.efficientnet_unet.weight_file", lambda: None)
+    monkeypatch.setattr("calco.networks.efficientnet_unet.weight_file", lambda _variant: None)
     assert not begin_with_imagenet(network)
 
 

