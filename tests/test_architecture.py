@@ -47,8 +47,8 @@ LAYERS = (
     "lessons",
     "ablation",
     "benchmarks",
-    "cli",
     "top",
+    "cli",
 )
 APART = {"detection": {"crime"}, "crime": {"detection", "training"}}
 MAY_LOOK_DOWN_IN_FUNCTIONS = {"cli"}

@@ -10,7 +10,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from rich.console import Console, JustifyMethod, RenderableType
@@ -83,6 +83,14 @@ def warn(text: str) -> None:
     console.print(cell(f"note: {text}", style="yellow"))
 
 
+def warn_left_out(left_out: Mapping[str, str], listed_in: str = "", most: int = 5) -> None:
+    """Print the first reasons why something was left out, by name, and the file that lists them all."""
+    for name, reason in list(left_out.items())[:most]:
+        warn(f"left out {name}: {reason}")
+    if len(left_out) > most:
+        warn(f"{len(left_out)} left out in all" + (f"; {listed_in} lists them" if listed_in else ""))
+
+
 def show(result: "str | Table", *, width: int = 0) -> None:
     """Print a verb's result on stdout: one line, or a table with `width` columns even where the terminal has fewer."""
     out = Console(highlight=False)
@@ -106,13 +114,18 @@ def cell(*lines: str, style: str = "") -> Text:
 
 
 class Table(_RichTable):
-    """A table of Rich whose strings are shown as they are; `cell` gives those that have a style or several lines."""
+    """A table of Rich whose strings are shown as they are; `cell` gives those that have a style or several lines.
 
-    def __init__(self, *headers: Column | str, **options: Any) -> None:
+    `right` are headings of further columns, which are aligned to the right.
+    """
+
+    def __init__(self, *headers: Column | str, right: Sequence[str] = (), **options: Any) -> None:
         for name in ("title", "caption"):
             if isinstance(options.get(name), str):
                 options[name] = cell(options[name], style=options.get(f"{name}_style") or f"table.{name}")
         super().__init__(*headers, **options)
+        for heading in right:
+            self.add_column(heading, justify="right")
 
     def add_column(
         self, header: RenderableType = "", footer: RenderableType = "", *, justify: JustifyMethod = "left",

@@ -14,8 +14,7 @@ from PIL import Image as Pillow
 import calco
 from calco import CalcoError, imaging
 from calco.cli import main
-from calco.collecting.collect import Collection
-from calco.collecting.crops import window
+from calco.collecting.collect import Collection, window
 from collecting.test_download import encoded
 from collecting.web import Web, serving, status, whole
 

@@ -143,8 +143,8 @@ def test_what_goes_wrong_twice_comes_the_third_time(web: Web, tmp_path: Path, br
             whole(TEXT.replace("Modalidad", "Subtipo").encode()),
             "the page has no column 'Modalidad'; it has Año, Numero",
         ),
-        (whole(b"<html><body>Mantenimiento</body></html>"), "no line names the columns Año, Numero, "),
-        (whole(b""), "no line names the columns Año, Numero, "),
+        (whole(b"<html><body>Mantenimiento</body></html>"), "the page has no column 'Año'; it has Mantenimiento: "),
+        (whole(b""), "the page is empty"),
         (whole(f"{HEADER}\n".encode()), "the pages hold none"),
     ],
 )
@@ -166,7 +166,7 @@ def test_one_page_that_fails_does_not_cost_the_others(web: Web, tmp_path: Path) 
     done = collected(web.put("/csv?id={id}", status(404)), tmp_path, ids=("1", "2", "3"))
     assert done.rows == ROWS
     assert re.match(r"the server answered 404 Not Found \(http://127.0.0.1:\d+/csv\?id=2\)", done.left_out["2"])
-    assert "no line names the columns" in done.left_out["3"]
+    assert "the page has no column 'Año'; it has a, b: " in done.left_out["3"]
 
 
 def test_renamed_columns_may_be_named(web: Web, tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.crime.cubes import CHARTS, ChartData
-from calco.crime.dashboard import ChartConfig, DashboardConfig, chart, csv_of, dashboard, page, read
+from calco.crime.dashboard import CHARTS, ChartConfig, ChartData, DashboardConfig, chart, csv_of, dashboard, page, read
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, load
 from crime.test_robberies import written

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from calco import CalcoError
-from calco.crime import guard
+from calco.crime import workbook
 from calco.crime.workbook import read_workbook
 from crime.workbooks import NAMES, ROW, SPREADSHEET, cells, cleaned, made, raw
 
@@ -48,7 +48,7 @@ def test_a_workbook_beyond_all_bounds_is_refused(tmp_path: Path, sheet: str, tol
 
 
 def test_what_unpacks_without_end_is_refused_before_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "MOST_UNPACKED", 4 << 20)
+    monkeypatch.setattr(workbook, "MOST_UNPACKED", 4 << 20)
     sheet = raw(tmp_path / "a.xlsx", "<sheetData>" + " " * (5 << 20) + "</sheetData>")
     strings = raw(tmp_path / "b.xlsx", "<sheetData/>", strings="<si><t>ha</t></si>" * 300_000)
     for path in (sheet, strings):
@@ -58,7 +58,7 @@ def test_what_unpacks_without_end_is_refused_before_it_is_held(tmp_path: Path, m
 
 
 def test_little_that_unpacks_to_much_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard.Part, "_start_row", lambda *_: pytest.fail("it was unpacked"))
+    monkeypatch.setattr(workbook.Part, "_start_row", lambda *_: pytest.fail("it was unpacked"))
     path = raw(tmp_path / "a.xlsx", "<sheetData>" + '<row r="1"/>' * 1_500_000 + "</sheetData>")
     assert path.stat().st_size < 100_000
     with pytest.raises(CalcoError, match="unpacks to more"):
@@ -66,7 +66,7 @@ def test_little_that_unpacks_to_much_is_refused_at_once(tmp_path: Path, monkeypa
 
 
 def test_cells_and_merged_cells_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "MOST_CELLS", 1000)
+    monkeypatch.setattr(workbook, "MOST_CELLS", 1000)
     many = raw(tmp_path / "a.xlsx", "<sheetData>" + "<row><c><v>1</v></c></row>" * 1001 + "</sheetData>")
     one = '<sheetData><row><c><v>1</v></c></row></sheetData><mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>'
     for path in (many, raw(tmp_path / "b.xlsx", one)):
@@ -126,7 +126,7 @@ def test_parts_that_hold_no_table_are_not_opened(tmp_path: Path, monkeypatch: py
         for name in old.namelist():
             new.writestr(name, "<!DOCTYPE x>" if name in damaged else old.read(name))
         new.writestr("xl/pivotCache/pivotCacheRecords1.xml", "<r>" + "<x/>" * 200_000 + "</r>")
-    monkeypatch.setattr(guard, "MOST_UNPACKED", 1 << 18)
+    monkeypatch.setattr(workbook, "MOST_UNPACKED", 1 << 18)
     assert len(cleaned(tmp_path / "b.xlsx").rows) == 1
 
 

@@ -1,4 +1,8 @@
-"""The command line: parsing only; what a verb does lives in the package that it names."""
+"""The command line: parsing only; what a verb does lives in the package that it names.
+
+Names of `calco` and its packages are imported when they are used: a verb parses its arguments before it names the
+function that does the work, so that `--help` loads no heavy library.
+"""
 
 import contextlib
 import sys
@@ -8,13 +12,11 @@ from typing import NoReturn, TypeAlias
 
 from calco.addresses import redact_addresses
 from calco.cli.ablate import ablate
-from calco.cli.crime import CRIME
+from calco.cli.crime import CRIME, serve
 from calco.cli.data import check, collect, prepare, recipes
 from calco.cli.detect import DETECT
-from calco.cli.evaluate import compare, evaluate
-from calco.cli.serve import bench, serve
-from calco.cli.training import demo, train
-from calco.cli.translate import export, translate
+from calco.cli.translators import bench, compare, demo, evaluate, export, train, translate
+from calco.console import abandon_stdout, prepare_streams, print_notes
 from calco.errors import CalcoError, UsageError, is_out_of_memory, out_of_memory, printable
 from calco.version import __version__
 
@@ -80,8 +82,6 @@ def usage() -> str:
 
 def main(args: list[str] | None = None) -> None:
     """Run a verb; an error that the user can cause is one line and exit code 2."""
-    from calco.console import abandon_stdout, prepare_streams, print_notes
-
     prepare_streams()
     print_notes()
     sys.excepthook = _report

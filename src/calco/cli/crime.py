@@ -1,12 +1,15 @@
-"""The verbs of `calco crime`: parsing and printing."""
+"""The verbs of `calco crime`, and `calco serve`: parsing and printing."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from calco import crime
 from calco.cli.parsing import parse
+from calco.console import Table, bar, cell, emit, say, show, warn
+from calco.files import atomic_write
+from calco.outputs import writing_file
 
 if TYPE_CHECKING:
-    from calco.console import Table
     from calco.crime.answers import Answer, PublishedFigure
     from calco.crime.load import LoadResult
 
@@ -16,13 +19,9 @@ _WIDE = 100  # characters of all headings of a table, above which they are broke
 
 def collect(args: list[str]) -> None:
     """Fetch DataCrim's panel into Parquet and CSV, and keep the raw pages."""
-    from calco.console import bar, say, warn
-    from calco.crime.collect import PanelConfig
-    from calco.crime.collect import collect as run
-
-    config = parse(PanelConfig, args, "crime collect", collect.__doc__)
+    config = parse(crime.PanelConfig, args, "crime collect", collect.__doc__)
     with bar("pages") as advance:
-        done = run(config, progress=advance)
+        done = crime.collect_panel(config, progress=advance)
     for name, reason in done.left_out.items():
         warn(f"left out {name}: {reason}")
     if done.unreadable:
@@ -35,13 +34,9 @@ def collect(args: list[str]) -> None:
 
 def load(args: list[str]) -> None:
     """Clean the sources and load them into a database; each row ends in a table or in the rejects."""
-    from calco.console import bar, say, show, warn
-    from calco.crime.load import LoadConfig
-    from calco.crime.load import load as run
-
-    config = parse(LoadConfig, args, "crime load", load.__doc__)
+    config = parse(crime.LoadConfig, args, "crime load", load.__doc__)
     with bar("rows of DataCrim") as advance:
-        done = run(config, progress=advance)
+        done = crime.load_crimes(config, progress=advance)
     show(_counts_table(done), width=120)
     if done.reasons:
         show(_reasons_table(done), width=120)
@@ -55,25 +50,19 @@ def load(args: list[str]) -> None:
 
 def generate(args: list[str]) -> None:
     """Make rows in the format of DataCrim, any number of them, to try the other verbs."""
-    from calco.console import bar, say
-    from calco.crime.generate import GenerateConfig
-    from calco.crime.generate import generate as run
-
-    config = parse(GenerateConfig, args, "crime generate", generate.__doc__)
+    config = parse(crime.GenerateConfig, args, "crime generate", generate.__doc__)
     with bar("rows") as advance:
-        out = run(config, progress=advance)
+        out = crime.generate_crimes(config, progress=advance)
     say(f"{out} holds {config.rows:,} rows, none of them true ({out.stat().st_size / 1e6:.1f} MB)")
 
 
 def query(args: list[str]) -> None:
     """Answer the ten questions, beside the published answers."""
-    from calco.console import Table, emit, say, show
-    from calco.crime.answers import PUBLISHED, QueryConfig, published_figures, rebuild_study, text_of, write
-    from calco.crime.answers import query as run
+    from calco.crime.answers import PUBLISHED, published_figures, rebuild_study, text_of, write
 
-    config = parse(QueryConfig, args, "crime query", query.__doc__)
+    config = parse(crime.QueryConfig, args, "crime query", query.__doc__)
     again = rebuild_study(config.robberies, config.kinds or config.robberies) if config.robberies else None
-    for answer in run(config):
+    for answer in crime.query(config):
         if config.out:
             say(f"{write(answer, config)} holds {answer.rows.num_rows:,} rows")
         elif config.format != "table":
@@ -98,38 +87,26 @@ def query(args: list[str]) -> None:
 
 def dashboard(args: list[str]) -> None:
     """Write the charts with their filters on one page that needs no network."""
-    from calco.console import say
-    from calco.crime.dashboard import DashboardConfig
-    from calco.crime.dashboard import dashboard as run
-
-    config = parse(DashboardConfig, args, "crime dashboard", dashboard.__doc__)
-    out = run(config)
+    config = parse(crime.DashboardConfig, args, "crime dashboard", dashboard.__doc__)
+    out = crime.write_dashboard(config)
     say(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB): open it in a browser")
 
 
 def chart(args: list[str]) -> None:
     """Write the charts as PNG and CSV."""
-    from calco.console import say
-    from calco.crime.dashboard import ChartConfig
-    from calco.crime.dashboard import chart as run
-
-    config = parse(ChartConfig, args, "crime chart", chart.__doc__)
-    files = run(config)
+    config = parse(crime.ChartConfig, args, "crime chart", chart.__doc__)
+    files = crime.write_charts(config)
     count = "1 file is" if len(files) == 1 else f"{len(files)} files are"
     say(f"{count} in {config.out}: {', '.join(path.name for path in files)}")
 
 
 def forecast(args: list[str]) -> None:
     """Forecast robberies by month or quarter, with a backtest on the known data."""
-    from calco.console import Table, say, show, warn
-    from calco.crime.forecast import ForecastConfig, rows
-    from calco.crime.forecast import forecast as run
+    from calco.crime.forecast import rows
     from calco.crime.reading import csv_lines
-    from calco.files import atomic_write
-    from calco.outputs import writing_file
 
-    config = parse(ForecastConfig, args, "crime forecast", forecast.__doc__)
-    done = run(config)
+    config = parse(crime.ForecastConfig, args, "crime forecast", forecast.__doc__)
+    done = crime.forecast_robberies(config)
     scores: list[tuple[str, ...]] = [
         ("method", "mean absolute error", "coverage of the interval", "forecasts"),
         *((one.method, f"{one.mae:.1f}", f"{one.coverage:.0%}", str(one.origins)) for one in done.scores),
@@ -152,8 +129,6 @@ def forecast(args: list[str]) -> None:
 
 def _answer_table(answer: "Answer", most: int) -> "Table":
     """Return the first rows of an answer."""
-    from calco.console import Table, cell
-
     rows = answer.rows
     shown = rows.slice(0, most) if most else rows
     more = f" (the first {shown.num_rows:,} of {rows.num_rows:,} rows)" if shown.num_rows < rows.num_rows else ""
@@ -170,12 +145,8 @@ def _answer_table(answer: "Answer", most: int) -> "Table":
 
 def _published_table(found: "Sequence[PublishedFigure]") -> "Table":
     """Return published figures beside ours, and those of the repeated join if there are any."""
-    from calco.console import Table
-
     with_join = any(one.rebuilt is not None for one in found)
-    table = Table("", "published", *(["its join repeated"] if with_join else []), "ours")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table("", right=("published", *["its join repeated"] * with_join, "ours"))
     for one in found:
         values = (one.published, one.rebuilt, one.ours) if with_join else (one.published, one.ours)
         figures = ("–" if value is None else f"{round(value, 2):,.10g}" for value in values)
@@ -190,11 +161,7 @@ def _cell(value: Any, widest: int = 60) -> str:
 
 def _counts_table(done: "LoadResult") -> "Table":
     """Rows of each source: read = in a table + rejected."""
-    from calco.console import Table
-
-    table = Table("source", "file", *("rows", "in a table", "rejected", "seconds"))
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = Table("source", "file", right=("rows", "in a table", "rejected", "seconds"))
     for one in done.sources:
         counts = (f"{one.read:,}", f"{one.loaded:,}", f"{one.rejected:,}", f"{one.seconds:.1f}")
         table.add_row(one.source, one.file, *counts)
@@ -203,8 +170,6 @@ def _counts_table(done: "LoadResult") -> "Table":
 
 def _reasons_table(done: "LoadResult") -> "Table":
     """Reasons of the rejected rows, the most frequent first."""
-    from calco.console import Table
-
     table = Table("rejected", "source", "column", "reason")
     table.columns[0].justify = "right"
     for (source, column, reason), count in done.reasons.most_common(_REASONS):
@@ -212,6 +177,12 @@ def _reasons_table(done: "LoadResult") -> "Table":
     if (more := len(done.reasons) - _REASONS) > 0:
         table.add_row("…", "", "", f"{more} more reasons, in the table Rechazos")
     return table
+
+
+def serve(args: list[str]) -> None:
+    """Serve the charts of crime to browsers, from this machine."""
+    config = parse(crime.ServeConfig, args, "serve", serve.__doc__)
+    crime.serve_dashboard(config)
 
 
 CRIME: dict[str, Callable[[list[str]], None]] = {

@@ -5,25 +5,21 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+import calco
 from calco.cli.parsing import parse, with_value
+from calco.console import Table, bars, cell, say, show, warn
 
 if TYPE_CHECKING:
     from calco.checking.result import CheckReport, Finding
-    from calco.console import Table
-    from calco.data.shards import Manifest
 
 
 def collect(args: list[str]) -> None:
     """Download the images of a list, and cut out what its boxes name."""
-    from calco.collecting.config import CollectConfig
-
-    config = parse(CollectConfig, args, "collect", collect.__doc__)
+    config = parse(calco.CollectConfig, args, "collect", collect.__doc__)
     from calco.collecting.collect import PHOTOGRAPHS, REPORT
-    from calco.collecting.collect import collect as run
-    from calco.console import bar, show, warn
 
-    with bar("collecting") as advance:
-        done = run(config, progress=lambda _stage, count, of: advance(count, of))
+    with bars() as progress:
+        done = calco.collect(config, progress=progress)
     for what, left_out in (("images", done.left_out), ("boxes", done.boxes_left_out)):
         if left_out:
             show(left_out_table(left_out, what))
@@ -40,45 +36,28 @@ def collect(args: list[str]) -> None:
 
 def prepare(args: list[str]) -> None:
     """Make pairs once and write them: shards, or files for other tools."""
-    from calco.data.config import PrepareConfig
-
-    config = parse(PrepareConfig, args, "prepare", prepare.__doc__)
-    from calco.console import say, show
-    from calco.data.prepare import prepare as run
-
-    done = run(config)
-    show(_counts_table(done.manifest))
+    config = parse(calco.PrepareConfig, args, "prepare", prepare.__doc__)
+    done = calco.prepare(config)
+    table = Table("split", right=("pairs", "parts", "MB"), box=None, header_style="bold")
+    for split, count in done.manifest.counts.items():
+        parts = [part for part in done.manifest.parts if part.split == split]
+        table.add_row(split, str(count), str(len(parts)), f"{sum(part.bytes for part in parts) / 1e6:.1f}")
+    show(table)
     if done.manifest.left_out:
         show(left_out_table(done.manifest.left_out))
     show(f"digest {done.manifest.digest}")
     say(f"{done.folder} is ready" + (f"; {done.kept} pairs were there from before" if done.kept else ""))
 
 
-def _counts_table(manifest: "Manifest") -> "Table":
-    """Return a table of pairs, files and megabytes by split."""
-    from calco.console import Table
-
-    table = Table("split", box=None, header_style="bold")
-    for column in ("pairs", "parts", "MB"):
-        table.add_column(column, justify="right")
-    for split, count in manifest.counts.items():
-        parts = [part for part in manifest.parts if part.split == split]
-        table.add_row(split, str(count), str(len(parts)), f"{sum(part.bytes for part in parts) / 1e6:.1f}")
-    return table
-
-
-def left_out_table(left_out: Mapping[str, str], what: str = "images") -> "Table":
+def left_out_table(left_out: Mapping[str, str], what: str = "images") -> Table:
     """Return a table of the reasons, the number of images that each has cost, and some of these."""
-    from calco.console import Table
-
     alike: dict[str, dict[str, str]] = {}  # reasons that differ in numbers and addresses are one
     for name, reason in left_out.items():
         # The same for all images that it holds for: without the image's own name or path.
         last = re.escape(name.rpartition("/")[2])
         general = re.sub(rf"\S*{last}\.\w+|^{re.escape(name)}\b", "...", reason) if last else reason
         alike.setdefault(re.sub(r"\d+|\(http[^)]*\)", "...", general), {})[name] = general
-    table = Table("left out, because", box=None, header_style="bold")
-    table.add_column(what, justify="right")
+    table = Table("left out, because", right=(what,), box=None, header_style="bold")
     table.add_column("such as")
     for key, reasons in sorted(alike.items(), key=lambda entry: -len(entry[1])):
         reason = key if len(set(reasons.values())) > 1 else next(iter(reasons.values()))
@@ -88,7 +67,7 @@ def left_out_table(left_out: Mapping[str, str], what: str = "images") -> "Table"
 
 def check(args: list[str]) -> None:
     """Find what is wrong with a data set, before training on it."""
-    from calco.checking.config import BESIDE, CheckConfig
+    from calco.checking.config import BESIDE
 
     words = with_value(args, "--write-groups", BESIDE)
     words = [f"--write-drop{word[6:]}" if word.partition("=")[0] == "--drop" else word for word in words]
@@ -98,11 +77,8 @@ def check(args: list[str]) -> None:
         "file, beside the images. --drop [FILE.csv]: write the images to leave out in the same way; training leaves "
         "out what the file names. Exits with status 1 if there are findings to fix."
     )
-    config = parse(CheckConfig, words, "check", f"{check.__doc__}\n\n{epilogue}")
-    from calco.checking.check import check as run
-    from calco.console import say, show
-
-    report = run(config)
+    config = parse(calco.CheckConfig, words, "check", f"{check.__doc__}\n\n{epilogue}")
+    report = calco.check(config)
     say(report.source.summary())
     if report.findings:
         show(_findings_table(report))
@@ -120,10 +96,9 @@ _MOST_REMARKS: Final = 8  # images with odd boxes whose remarks are printed in f
 _MOST_LETTERS: Final = 2000  # letters of the cases of one finding, about
 
 
-def _findings_table(report: "CheckReport") -> "Table":
+def _findings_table(report: "CheckReport") -> Table:
     """Return a table of the findings."""
     from calco.checking.result import SEVERITIES
-    from calco.console import Table, cell
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
     for title, ratio in (("", None), ("what was found", 2), ("where", 3)):
@@ -159,11 +134,6 @@ def _where(finding: "Finding") -> list[str]:
 
 def recipes(args: list[str]) -> None:
     """Show what each recipe, with each of its settings, makes of an image."""
-    from calco.data.config import RecipesConfig
-
-    config = parse(RecipesConfig, args, "recipes", recipes.__doc__)
-    from calco.console import say
-    from calco.data.gallery import recipes as run
-
-    for sheet in run(config):
+    config = parse(calco.RecipesConfig, args, "recipes", recipes.__doc__)
+    for sheet in calco.recipes(config):
         say(str(sheet))

@@ -1,58 +1,45 @@
-"""The verbs of `calco detect`: parsing only."""
+"""The verbs of `calco detect`: parsing and printing."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from calco.cli.parsing import parse
-
-_LISTED = 12  # classes and faults in the terminal; the page of calco detect explore has more, explore.json all
+from calco import detection
+from calco import watch as watching
+from calco.cli.parsing import parse, print_plan, training_arguments
+from calco.console import Table, bar, bars, cell, say, show, status_line, warn, warn_left_out
 
 if TYPE_CHECKING:
     from calco.annotations.detections import Detections
-    from calco.console import Table
     from calco.watch.run import WatchResult
 
+_LISTED: Final = 12  # classes and faults in the terminal; the page of calco detect explore has more, explore.json all
 _MOST_NOTES: Final = 5
 
 
 def train(args: list[str]) -> None:
     """Train a detector on images with boxes."""
-    from calco.cli.parsing import TrainingArguments
-    from calco.detection.learning.config import DetectTrainConfig
-
-    def load(path: str) -> Any:
-        from calco.detection.learning.train import load_detect_config
-
-        return load_detect_config(path)
-
-    given = TrainingArguments.of(args, train.__doc__, verb="detect train", load=load, size="network's size",
-                       fresh=lambda _preset: DetectTrainConfig())  # fmt: skip
-    if given.dry_run:
+    given, resume, dry_run = training_arguments(
+        args, train.__doc__, verb="detect train", load="calco.detection.learning.train:load_detect_config",
+        size="network's size", fresh=lambda _preset: detection.DetectTrainConfig(),
+    )  # fmt: skip
+    if dry_run:
         from calco.checking.check import report_findings
         from calco.detection.learning.setup import open_boxes
         from calco.detection.learning.train import summary
 
-        data, config = open_boxes(given.config)
+        data, config = open_boxes(given)
         report_findings(data.source, data.splits, config.source)
-        given.print_plan(config, summary(config, data))
-        return
-    from calco.detection.learning.train import train_detector
-
-    train_detector(given.config, resume=given.resume)
+        print_plan(config, summary(config, data))
+    else:
+        detection.train_detector(given, resume=resume)
 
 
 def explore(args: list[str]) -> None:
     """Describe a set of images with boxes on one page: counts, sizes, places, duplicates, faults."""
-    from calco.detection.config import ExploreConfig
-
-    config = parse(ExploreConfig, args, "detect explore", explore.__doc__)
-    from calco.console import Table, cell, say, show
-    from calco.detection.exploration import explore as run
-
-    done = run(config)
-    table = Table("class", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("boxes", "images", "median width", "median height"):
-        table.add_column(title, justify="right")
+    config = parse(detection.ExploreConfig, args, "detect explore", explore.__doc__)
+    done = detection.explore(config)
+    titles = ("boxes", "images", "median width", "median height")
+    table = Table("class", right=titles, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     classes = done.found.by_class
     for name, each in list(classes.items())[:_LISTED]:
         median = ("–" if side is None else f"{side:.0f}" for side in each.median)
@@ -75,21 +62,15 @@ def explore(args: list[str]) -> None:
 
 def evaluate(args: list[str]) -> None:
     """Score a detector beside baselines: mAP, curves, confusions, errors in people per hour; with a report."""
-    from calco.detection.config import DetectEvaluateConfig
-
-    config = parse(DetectEvaluateConfig, args, "detect evaluate", evaluate.__doc__)
-    from calco.console import Table, say, show
-    from calco.detection.scoring.evaluate import evaluate as run
+    config = parse(detection.DetectEvaluateConfig, args, "detect evaluate", evaluate.__doc__)
     from calco.detection.scoring.report import CLASS_TITLES, class_rows, verdict
     from calco.detection.scoring.score import MEASURES
     from calco.evaluation.scores import terminal_table
 
-    done = run(config)
+    done = detection.evaluate(config)
     show(terminal_table(done.card.systems, MEASURES))
     if len(done.card.classes) > 1:
-        table = Table("Class", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for title in CLASS_TITLES:
-            table.add_column(title, justify="right")
+        table = Table("Class", right=CLASS_TITLES, box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name, cells in class_rows(done.card):
             table.add_row(name, *cells)
         show(table)
@@ -99,14 +80,9 @@ def evaluate(args: list[str]) -> None:
 
 def predict(args: list[str]) -> None:
     """Find objects in images, videos and cameras: drawn, and as tables."""
-    from calco.detection.config import PredictConfig
-
-    config = parse(PredictConfig, args, "detect predict", predict.__doc__)
-    from calco.console import bars, say, show, status_line, warn
-    from calco.detection.predict import predict as run
-
+    config = parse(detection.PredictConfig, args, "detect predict", predict.__doc__)
     with bars(unit="per second") as progress, status_line() as status:
-        done = run(config, progress=progress, status=status)
+        done = detection.predict_objects(config, progress=progress, status=status)
     if done.only is not None and len(done.only):
         show(objects_table(done.only))
     if done.summary:
@@ -127,19 +103,12 @@ def predict(args: list[str]) -> None:
         say(f"{done.written} image{'' if done.written == 1 else 's'} processed, written to {done.out}{kept}")
     for note in done.notes:
         warn(note)
-    for name, reason in list(done.left_out.items())[:_MOST_NOTES]:
-        warn(f"left out {name}: {reason}")
-    if len(done.left_out) > _MOST_NOTES:
-        warn(f"{len(done.left_out)} left out in all; prediction.json lists them")
+    warn_left_out(done.left_out, "prediction.json")
 
 
-def objects_table(found: "Detections") -> "Table":
+def objects_table(found: "Detections") -> Table:
     """Return a table of the objects in one image."""
-    from calco.console import Table
-
-    table = Table("class", box=None)
-    table.add_column("score", justify="right")
-    table.add_column("left, top, right, bottom", justify="right")
+    table = Table("class", right=("score", "left, top, right, bottom"), box=None)
     for i, name in enumerate(found.classes):
         score = "" if found.scores is None else f"{found.scores[i]:.2f}"
         table.add_row(name, score, ", ".join(f"{value:.0f}" for value in found.boxes[i]))
@@ -148,14 +117,9 @@ def objects_table(found: "Detections") -> "Table":
 
 def slide(args: list[str]) -> None:
     """Show a sliding window as a video, with a classifier that looks through it."""
-    from calco.detection.config import SlideConfig
-
-    config = parse(SlideConfig, args, "detect slide", slide.__doc__)
-    from calco.console import Table, bars, say, show, warn
-    from calco.detection.slide import slide as run
-
+    config = parse(detection.SlideConfig, args, "detect slide", slide.__doc__)
     with bars(unit="per second") as progress:
-        done = run(config, progress=progress)
+        done = detection.slide_window(config, progress=progress)
     for note in done.notes[:_MOST_NOTES]:
         warn(f"left out {note}")
     if made := done.classifier:
@@ -183,45 +147,27 @@ def slide(args: list[str]) -> None:
 
 def export(args: list[str]) -> None:
     """Write a detector as one file for other programs."""
-    from calco.detection.config import DetectExportConfig
-
-    config = parse(DetectExportConfig, args, "detect export", export.__doc__)
-    from calco.console import say
-    from calco.detection.export import export_detector
-
-    done = export_detector(config)
-    for sentence in done.said:
+    config = parse(detection.DetectExportConfig, args, "detect export", export.__doc__)
+    for sentence in detection.export_detector(config).said:
         say(sentence)
 
 
 def watch(args: list[str]) -> None:
     """Watch a video or a camera: track objects, apply rules, report events."""
-    from calco.watch.config import WatchConfig
-
-    config = parse(WatchConfig, args, "detect watch", watch.__doc__)
-    import contextlib
-
-    from rich.live import Live
-
-    from calco.console import Table, bar, cell, console, say, show, warn
+    config = parse(watching.WatchConfig, args, "detect watch", watch.__doc__)
     from calco.video.reading import clock
     from calco.watch.run import asked_origin
-    from calco.watch.run import watch as run
 
-    with contextlib.ExitStack() as held:
-        if config.source and asked_origin(config) is None:
-            advance = held.enter_context(bar("watching", unit="frames/s"))
-            done = run(config, progress=lambda count, of: advance(count, of))
-        else:
-            line = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
-            if line is not None:
-                held.enter_context(line)
-            done = run(config, status=lambda now: line.update(cell(now.line())) if line is not None else None)
+    if config.source and asked_origin(config) is None:
+        with bar("watching", unit="frames/s") as advance:
+            done = watching.watch(config, progress=advance)
+    else:
+        with status_line() as status:
+            done = watching.watch(config, status=status)
     if done.frames:
         show(_stages_table(done))
     if done.events:
-        table = Table("rule", title="events", title_style="bold")
-        table.add_column("events", justify="right")
+        table = Table("rule", right=("events",), title="events", title_style="bold")
         for rule, count in done.events.items():
             table.add_row(rule, str(count))
         show(table)
@@ -237,13 +183,10 @@ def watch(args: list[str]) -> None:
     say(f"events, crops and video are in {done.out}; the timeline is {done.page}")
 
 
-def _stages_table(done: "WatchResult") -> "Table":
+def _stages_table(done: "WatchResult") -> Table:
     """Return seconds and shares of each stage of a watch; those beside, in threads of their own, have no share."""
-    from calco.console import Table, cell
-
-    table = Table("stage", title="where the time went", title_style="bold")
-    for name in ("seconds", "ms a frame", "share"):
-        table.add_column(name, justify="right")
+    titles = ("seconds", "ms a frame", "share")
+    table = Table("stage", right=titles, title="where the time went", title_style="bold")
     inside = {name: seconds for name, seconds in done.stages.items() if "beside" not in name}
     inside["waiting"] = max(0.0, done.seconds - sum(inside.values()))
     beside = {name: seconds for name, seconds in done.stages.items() if name not in inside}

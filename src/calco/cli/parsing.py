@@ -4,10 +4,13 @@ import contextlib
 import io
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
+from dataclasses import field, fields, is_dataclass, make_dataclass, replace
+from importlib import import_module
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
+from calco.console import emit
 from calco.errors import UsageError, printable
+from calco.records import to_record
 
 Config = TypeVar("Config")
 
@@ -109,57 +112,49 @@ def with_value(args: list[str], name: str, value: str) -> list[str]:
     return full
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingArguments:
-    """Arguments of a verb that trains: resume the run in `config.out`, or print the plan only."""
+def training_arguments(
+    args: list[str], about: str | None, *, verb: str, load: str, fresh: Callable[[str | None], Any], size: str,
+    presets: str = "",
+) -> tuple[Any, bool, bool]:  # fmt: skip
+    """Parse the arguments of a verb that trains.
 
-    config: Any
-    resume: bool
-    dry_run: bool
+    Args:
+        args: Arguments.
+        about: Docstring of the verb.
+        verb: Such as "train".
+        load: Function that reads a config.yaml, as "module:name"; its module is imported when one is read.
+        fresh: Function that returns the configuration to start from, given the name of a preset or None.
+        size: What a dry run reports of the networks.
+        presets: Help text of --preset; empty if there are none.
 
-    @classmethod
-    def of(
-        cls, args: list[str], about: str | None, *, verb: str, load: Callable[[str], Any],
-        fresh: Callable[[str | None], Any], size: str, presets: str = "",
-    ) -> "TrainingArguments":  # fmt: skip
-        """Parse the arguments.
+    Returns:
+        The configuration, whether to resume the run in `config.out`, and whether to print the plan only.
+    """
+    names = ["--preset"] if presets else []
+    chosen, rest = take(args, *names, "--config", "--resume")
+    if len(chosen) > 1:
+        each = ", ".join([*names, "--config"])
+        raise UsageError(f"{each} and --resume each bring a whole configuration; give one of them")
+    resume = chosen.get("--resume")
+    if resume or "--config" in chosen:
+        # A run is repeated beside the first one, not into it.
+        module, _, name = load.partition(":")
+        read = getattr(import_module(module), name)
+        default = replace(read(f"{resume}/config.yaml" if resume else chosen["--config"]), out=resume or "")
+    else:
+        default = fresh(chosen.get("--preset"))
+    description = f"{(about or '').strip()}\n\n{presets}{_EPILOGUE.format(size=size)}"
+    config = parse(type(default), [word for word in rest if word != "--dry-run"], verb, description, default=default)
+    if resume:
+        same_but_limits(default, config, resume)
+    return config, bool(resume), "--dry-run" in rest
 
-        Args:
-            args: Arguments.
-            about: Docstring of the verb.
-            verb: Such as "train".
-            load: Function that reads a config.yaml.
-            fresh: Function that returns the configuration to start from, given the name of a preset or None.
-            size: What a dry run reports of the networks.
-            presets: Help text of --preset; empty if there are none.
-        """
-        names = ["--preset"] if presets else []
-        chosen, rest = take(args, *names, "--config", "--resume")
-        if len(chosen) > 1:
-            each = ", ".join([*names, "--config"])
-            raise UsageError(f"{each} and --resume each bring a whole configuration; give one of them")
-        dry_run = "--dry-run" in rest
-        rest = [word for word in rest if word != "--dry-run"]
-        resume = chosen.get("--resume")
-        if resume or "--config" in chosen:
-            # A run is repeated beside the first one, not into it.
-            default = replace(load(f"{resume}/config.yaml" if resume else chosen["--config"]), out=resume or "")
-        else:
-            default = fresh(chosen.get("--preset"))
-        description = f"{(about or '').strip()}\n\n{presets}{_EPILOGUE.format(size=size)}"
-        config = parse(type(default), rest, verb, description, default=default)
-        if resume:
-            same_but_limits(default, config, resume)
-        return cls(config=config, resume=bool(resume), dry_run=dry_run)
 
-    def print_plan(self, config: Any, summary: str) -> None:
-        """Print the configuration and a summary."""
-        import yaml
+def print_plan(config: Any, summary: str) -> None:
+    """Print a configuration and a summary of what it trains."""
+    import yaml
 
-        from calco.console import emit
-        from calco.records import to_record
-
-        emit(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True) + f"\n{summary}\n")
+    emit(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True) + f"\n{summary}\n")
 
 
 def take(args: list[str], *names: str) -> tuple[dict[str, str], list[str]]:

@@ -1,21 +1,41 @@
-"""`calco collect`: from a list of annotations to a folder of photographs, or of what their boxes name."""
+"""`calco collect`: from a list of annotations to a folder of photographs, or of what their boxes name.
 
-from collections.abc import Callable
+Images are downloaded several at once and read to the last pixel; the crops of one photograph are one group.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
-from calco.collecting.config import CollectConfig
-from calco.collecting.crops import check_labels, cut
-from calco.collecting.download import JOURNAL, download
-from calco.errors import CalcoError
-from calco.files import digest, list_files, read_json, write_json
+from calco.collecting.config import CollectConfig, FetchConfig
+from calco.collecting.fetch import Failed, Fetcher, run_in_loop
+from calco.errors import CalcoError, MissingExtraError
+from calco.files import (
+    atomic_write,
+    digest,
+    explain,
+    list_files,
+    make_folder,
+    put_in_place,
+    read_json,
+    short_name,
+    write_json,
+)
+from calco.journal import Journal
 from calco.locks import is_lock
 from calco.outputs import LOG, Outputs, writing_folder
 
+JOURNAL: Final = "collected.jsonl"
 FORMAT: Final = 1
 REPORT: Final = "collected.json"
 WHOLE: Final = ("no image", "other size", "unreadable", "incomplete")  # faults that cost an image, not a box
@@ -141,3 +161,215 @@ def _downloaded(listed: Annotations, done: Collection, config: CollectConfig, re
     done.photographs, done.fetched = fetched.files, len(fetched.files) - fetched.kept
     done.left_out |= fetched.failed
     return {name: record for name, record in records.items() if name in fetched.files}
+
+
+@dataclass
+class Fetched:
+    """Result of a download: the file of each name, how many were there before, and why others failed."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    kept: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def download(
+    wanted: Mapping[str, str],
+    folder: Path,
+    config: FetchConfig,
+    *,
+    jobs: int = 8,
+    private: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fetched:
+    """Download images (name without suffix => address) into a folder; each gets the suffix of its real format.
+
+    Files that an earlier call downloaded from the same address are kept: a journal holds the address, file and size of
+    each. `private` allows addresses of this machine's network; `progress` takes the number of images done, and of all.
+    """
+    try:
+        import anyio
+        import httpx  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("downloads need httpx; install it: pip install 'calco[collect]'") from error
+    folder = make_folder(folder)
+    journal, done, broken = Journal(folder / JOURNAL), Fetched(), list[CalcoError]()
+    rows = {row.get("name"): row for row in journal.rows()}
+    for name, address in wanted.items():
+        _remove_part(folder, name)
+        row = rows.get(name, {})
+        file = folder / Path(str(row.get("file"))).name
+        if row.get("address") == _public(address) and file.is_file() and file.stat().st_size == row.get("bytes"):
+            done.files[name] = file
+    done.kept = len(done.files)
+    missing = iter([item for item in wanted.items() if item[0] not in done.files])
+
+    async def fetch_all() -> None:
+        fetcher = Fetcher(config, wanted.values(), private=private, jobs=jobs, accept="image/*,*/*;q=0.5")
+        async with fetcher, anyio.create_task_group() as group:
+
+            async def work() -> None:
+                for name, address in missing:
+                    part = _part(folder, name)
+                    try:
+                        suffix = await fetcher.fetch(address, part, _checked)
+                        done.files[name] = _keep(folder, name, address, suffix, journal)
+                    except Failed as failure:
+                        done.failed[name] = f"{failure} ({_public(address)})"
+                    except CalcoError as error:  # of the disk, so further images would fail as well
+                        broken.append(error)
+                        group.cancel_scope.cancel()
+                    finally:
+                        _remove_part(folder, name)
+                    if progress:
+                        progress(len(done.files) + len(done.failed), len(wanted))
+
+            for _ in range(jobs):
+                group.start_soon(work)
+
+    run_in_loop(fetch_all)
+    if broken:
+        raise broken[0]
+    return done
+
+
+def _part(folder: Path, name: str) -> Path:
+    return folder / short_name(f".{name}", ".part")
+
+
+def _remove_part(folder: Path, name: str) -> None:
+    for path in (_part(folder, name), _part(folder, name).with_suffix(".mark")):
+        path.unlink(missing_ok=True)
+
+
+def _keep(folder: Path, name: str, address: str, suffix: str, journal: Journal) -> Path:
+    """Give a downloaded image its name, and note it in the journal."""
+    part, file = _part(folder, name), folder / f"{name}{suffix}"
+    try:
+        row = {"name": name, "address": _public(address), "file": file.name, "bytes": part.stat().st_size}
+        put_in_place(part, file)
+    except OSError as error:
+        raise explain(error, folder, "write into") from error
+    journal.add(row)
+    return file
+
+
+def _checked(path: Path) -> str:
+    """Read all pixels of an image; return the suffix of its real format."""
+    try:
+        imaging.read(path)
+        return imaging.true_ending(path)
+    except CalcoError as error:
+        raise Failed(str(error).removeprefix(f"cannot read {path}: ").removesuffix("; replace or remove it")) from error
+
+
+def _public(address: str) -> str:
+    """Return an address without the user and password that may be in it."""
+    scheme, separator, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+@dataclass
+class Cut:
+    """Crops of the boxes: the group of each crop, and the reasons why photographs and boxes were left out."""
+
+    groups: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    boxes_left_out: dict[str, str] = field(default_factory=dict)
+
+
+def check_labels(records: Sequence[Record], labels: Sequence[str]) -> None:
+    """Refuse a label that no box has, before anything is downloaded or cut."""
+    known = sorted({label for record in records for label in record.objects.classes})
+    for label in labels:
+        if known and label != "all" and label not in known:
+            raise CalcoError(f"no box has the label {label}; the labels are {', '.join(known[:12])}, or take all")
+
+
+def window(
+    box: npt.NDArray[Any], size_wh: tuple[int, int], *, margin: float, min_size: int, square: bool = False
+) -> tuple[int, int, int, int]:
+    """Return the pixels of a crop: left, top, right, bottom, the last two exclusive, within the image.
+
+    The box (left, top, right, bottom in pixels) may reach beyond the image. A box that is empty, inverted or outside
+    the image, and a crop whose shorter side is below `min_size` pixels, are refused.
+
+    >>> window(np.array([10, 10, 30, 50]), (100, 100), margin=0.5, min_size=9)
+    (0, 0, 40, 70)
+    """
+    low, high = np.asarray(box, np.float64).reshape(2, 2)
+    size = np.array(size_wh, np.float64)
+    if not (high > low).all():
+        raise CalcoError("the box is empty or inverted")
+    if not (np.minimum(high, size) > np.maximum(low, 0)).all():
+        raise CalcoError("the box lies outside the image")
+    middle, sides = (low + high) / 2, (high - low) * (1 + 2 * margin)
+    if square:
+        sides = np.full(2, min(sides.max(), size.min()))
+        middle = np.clip(middle, sides / 2, size - sides / 2)
+    # A float32 corner may lie a hair beside its pixel.
+    first = np.floor(np.clip(middle - sides / 2, 0, size) + 1e-3).astype(int)
+    last = np.ceil(np.clip(middle + sides / 2, 0, size) - 1e-3).astype(int)
+    if square:
+        last = first + (last - first).min()
+    if (last - first).min() < min_size:
+        raise CalcoError(f"the crop has {last[0] - first[0]}x{last[1] - first[1]} pixels, under {min_size}")
+    return int(first[0]), int(first[1]), int(last[0]), int(last[1])
+
+
+def cut(
+    photographs: Mapping[str, Path],
+    records: Mapping[str, Record],
+    out: Path,
+    config: CollectConfig,
+    progress: Callable[[int, int], None],
+) -> Cut:
+    """Write a crop of each box, as `NAME_BOX.png`, and `groups.csv`.
+
+    Photographs with the same bytes are one group, whatever their names.
+    """
+    folder, done = make_folder(out), Cut()
+    first_with: dict[str, str] = {}
+    with ThreadPoolExecutor(config.jobs) as pool:
+        results = pool.map(lambda name: _crops_of(name, photographs[name], records[name], folder, config), records)
+        for count, (name, (content, crops)) in enumerate(zip(records, results, strict=True), 1):
+            group = first_with.setdefault(content, name)
+            done.groups |= dict.fromkeys(crops.groups, group)
+            done.left_out |= crops.left_out
+            done.boxes_left_out |= crops.boxes_left_out
+            progress(count, len(records))
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("key", "group"), *done.groups.items()])
+    atomic_write(folder / "groups.csv", table.getvalue())
+    return done
+
+
+def _crops_of(photograph: str, path: Path, record: Record, out: Path, config: CollectConfig) -> tuple[str, Cut]:
+    """Write the crops of one photograph; return the digest of its bytes and the result."""
+    crops = Cut()
+    try:
+        image = imaging.read(path, background="channel")
+        size = image.shape[1], image.shape[0]
+        objects = record.at(*size).objects
+        content = digest(path)
+    except CalcoError as error:
+        crops.left_out[photograph] = str(error)
+        return "", crops
+    # PNG loses nothing of most images; TIFF holds floats and more than four channels.
+    suffix = ".tif" if image.dtype == np.float32 or image.shape[2] > 4 else ".png"
+    for number, (label, box) in enumerate(zip(objects.classes, objects.boxes, strict=True)):
+        if label not in config.crop and "all" not in config.crop:
+            continue
+        name = f"{photograph}_{number}"
+        try:
+            left, top, right, bottom = window(
+                box, size, margin=config.margin, min_size=config.min_size, square=config.square
+            )
+        except CalcoError as error:
+            crops.boxes_left_out[name] = str(error)
+            continue
+        file = out / f"{name}{suffix}"
+        make_folder(file.parent)
+        imaging.write(file, image[top:bottom, left:right])
+        crops.groups[name] = photograph
+    return content, crops

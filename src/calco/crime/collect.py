@@ -5,11 +5,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from calco.addresses import redact_address
 from calco.collecting.config import FetchConfig
@@ -17,7 +18,17 @@ from calco.collecting.fetch import Failed, Fetcher, run_in_loop
 from calco.crime.clean import squeezed
 from calco.crime.database import needs
 from calco.crime.datacrim import COLUMNS
-from calco.crime.reading import ABOVE, LONGEST_LINE, Columns, csv_lines, find_header, open_text, plain, records, renames
+from calco.crime.reading import (
+    LONGEST_LINE,
+    Columns,
+    Table,
+    bounded_lines,
+    csv_lines,
+    open_table,
+    open_text,
+    plain,
+    renames,
+)
 from calco.errors import CalcoError, printable
 from calco.files import atomic_write, explain, make_folder, put_in_place, replacing, sweep
 from calco.journal import Journal
@@ -229,14 +240,17 @@ class _Collecting:
         years = {str(year) for year in years_of(self.config.years)}
         for name in [name for name in self.pages if name not in self.done.left_out]:
             try:
-                for line, cells, problem, fields in _records(self.done.folder / RAW / f"{name}.txt", self.config):
-                    if problem:
-                        record = json.dumps(fields, ensure_ascii=False)
-                        self.unreadable.append((name, line, problem, printable(record)))
-                    elif re.fullmatch(r"\d{4}", year := squeezed(cells["Año"])) and year not in years:
-                        self.done.other_years += 1
-                    else:
-                        yield list(cells.values())
+                with _page(self.done.folder / RAW / f"{name}.txt", self.config) as table:
+                    for line, fields, problem in table.records:
+                        if problem:
+                            record = printable(json.dumps(fields, ensure_ascii=False))
+                            self.unreadable.append((name, line, problem, record))
+                            continue
+                        year = squeezed(fields[table.places["Año"]])
+                        if re.fullmatch(r"\d{4}", year) and year not in years:
+                            self.done.other_years += 1
+                        else:
+                            yield [fields[place] for place in table.places.values()]
                 self.done.pages += 1
             except CalcoError as error:
                 self.leave_out(name, error)
@@ -253,34 +267,14 @@ def _check_whole(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _records(path: Path, config: PanelConfig) -> Iterator[tuple[int, dict[str, str], str, list[str]]]:
-    """Yield line, cells by our names, fault ("" for none) and fields of each record of a page of CSV, or HTML of it."""
-    columns = Columns(names=COLUMNS, renamed=renames(config.columns))
+@contextmanager
+def _page(path: Path, config: PanelConfig) -> Iterator[Table]:
+    """Open a page of CSV, or of HTML around it."""
     with open_text(path, config.encoding) as (file, chosen):
-        head = file.read(1024)
-        pieces = chain([head], iter(lambda: file.read(_BLOCK), ""))
-        lines = _lines(_text_of_page(pieces) if head.lstrip("\ufeff \r\n\t").startswith("<") else pieces)
-        first = list(islice(lines, ABOVE))
-        at, taken, sign, header = find_header(first, 0, columns)
-        if len(columns.places(header)) < 3:
-            begins = " ".join("".join(first).split())[:80]
-            raise CalcoError(f"no line names the columns {', '.join(COLUMNS)}; it begins with {begins!r}")
-        wanted = columns.checked(header, "the page")
-        rest = chain(first[at + taken :], lines)
-        for line, fields, problem in records(rest, sign, header, chosen, first=at + taken + 1):
-            yield line, {} if problem else {name: fields[place] for name, place in wanted.items()}, problem, fields
-
-
-def _lines(pieces: Iterator[str]) -> Iterator[str]:
-    """Yield text in pieces as lines with their ends."""
-    held = ""
-    for piece in pieces:
-        *done, held = (held + piece).split("\n")
-        yield from (f"{line}\n" for line in done)
-        if len(held) > LONGEST_LINE:
-            raise CalcoError(f"a line of more than {LONGEST_LINE:,} characters; it must be CSV")
-    if held:
-        yield held
+        is_html = file.read(1024).lstrip("\ufeff \r\n\t").startswith("<")
+        file.seek(0)
+        lines = _lines_of_html(file) if is_html else bounded_lines(file, "the page")
+        yield open_table(lines, Columns(names=COLUMNS, renamed=renames(config.columns)), "the page", chosen)
 
 
 class _Body(HTMLParser):
@@ -306,13 +300,15 @@ class _Body(HTMLParser):
             self.text.append(data)
 
 
-def _text_of_page(pieces: Iterator[str]) -> Iterator[str]:
-    body = _Body()
-    for piece in pieces:
+def _lines_of_html(file: IO[str]) -> Iterator[str]:
+    """Yield the text of a page as lines with their ends, block by block."""
+    body, held = _Body(), ""
+    while piece := file.read(_BLOCK):
         body.feed(piece)
-        if len(body.rawdata) > LONGEST_LINE:  # a tag or a comment without an end
-            raise CalcoError(f"a tag or a comment of more than {LONGEST_LINE:,} characters; it must be CSV, or a page")
-        yield "".join(body.text)
+        *done, held = (held + "".join(body.text)).split("\n")
         body.text.clear()
+        yield from (f"{line}\n" for line in done)
+        if max(len(held), len(body.rawdata)) > LONGEST_LINE:  # a tag or a comment without an end
+            raise CalcoError(f"a line or a tag of more than {LONGEST_LINE:,} characters; it must be CSV, or a page")
     body.close()
-    yield "".join(body.text)
+    yield from (f"{line}\n" for line in (held + "".join(body.text)).split("\n"))

@@ -17,7 +17,16 @@ import numpy.typing as npt
 from calco.crime import clean, dates
 from calco.crime.clean import BadCell, Cell, UnusableCell, fold
 from calco.crime.gazetteer import Gazetteer
-from calco.crime.reading import Columns, Remarks, Row, csv_rows, header_row, sheet_rows
+from calco.crime.reading import (
+    Columns,
+    Remarks,
+    Row,
+    bounded_lines,
+    header_row,
+    open_table,
+    open_text,
+    sheet_rows,
+)
 from calco.crime.robberies import WIDEST, Reject, reject
 from calco.crime.workbook import is_workbook, read_workbook
 from calco.errors import CalcoError
@@ -36,7 +45,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "Provincia": (),
     "Distrito": (),
 }
-BATCH: Final = 131_072
+BATCH: Final = 131_072  # rows of Parquet
+_LINES: Final = 16_384  # rows of CSV: objects of Python, whose number slows its collector
 _PLACE: Final = ("Departamento", "Provincia", "Distrito")
 _CRIME: Final = ("Generica", "Especifica", "Modalidad")
 
@@ -68,35 +78,48 @@ def batches(
     if Path(path).suffix.lower() in (".parquet", ".pq"):
         yield from _parquet(path, columns)
         return
-    if is_workbook(path):
-        # Sheets that name most of the columns.
-        sheets = [sheet for sheet in read_workbook(path) if len(columns.places(header_row(sheet, columns)[1])) > 4]
-        if not sheets:
-            raise CalcoError(f"{path} has no sheet with a row that names the columns {', '.join(COLUMNS)}")
-        tables = [sheet_rows(sheet, columns, path, remarks) for sheet in sheets]
-    else:
-        tables = [csv_rows(path, columns, encoding=encoding, separator=separator, remarks=remarks)]
-    number = 1
-    for rows in tables:
-        while some := list(islice(rows, BATCH)):
-            yield _batch(some, number)
-            number += len(some)
+    if not is_workbook(path):
+        yield from _csv(path, columns, encoding, separator, remarks)
+        return
+    # Sheets that name most of the columns.
+    sheets = [sheet for sheet in read_workbook(path) if len(columns.places(header_row(sheet, columns)[1])) > 4]
+    if not sheets:
+        raise CalcoError(f"{path} has no sheet with a row that names the columns {', '.join(COLUMNS)}")
+    first = 1
+    for sheet in sheets:
+        rows = list(sheet_rows(sheet, columns, path, remarks))
+        checked = [(number, row, row.problem or _bad(row)) for number, row in enumerate(rows, first)]
+        good = [
+            (number, row.line, ["" if cell is None else str(cell) for cell in row.cells.values()])
+            for number, row, problem in checked
+            if not problem
+        ]
+        broken = [Row(row.line, {}, problem, row.raw, row.sheet) for _, row, problem in checked if problem]
+        yield _batch(good, {name: place for place, name in enumerate(COLUMNS)}, broken, sheet.title)
+        first += len(rows)
 
 
-def _batch(rows: Sequence[Row], first: int) -> Batch:
-    """Return rows of CSV or of a sheet, of which the first has this number, as a batch."""
+def _csv(path: str | Path, columns: Columns, encoding: str, separator: str, remarks: Remarks | None) -> Iterator[Batch]:
+    with open_text(path, encoding) as (file, chosen):
+        table = open_table(bounded_lines(file, path), columns, str(path), chosen, separator, remarks)
+        first = 1
+        while some := list(islice(table.records, _LINES)):
+            numbered = enumerate(some, first)
+            good = [(number, line, fields) for number, (line, fields, problem) in numbered if not problem]
+            broken = [Row(line, {}, problem, table.named(fields)) for line, fields, problem in some if problem]
+            yield _batch(good, table.places, broken)
+            first += len(some)
+
+
+def _batch(
+    good: Sequence[tuple[int, int, list[str]]], places: Mapping[str, int], broken: list[Row], sheet: str = ""
+) -> Batch:
+    """Return a batch of (number, line, texts), in which each column has a place, and the rows that cannot be read."""
     import pyarrow as pa
 
-    checked = [(number, row, row.problem or _bad(row)) for number, row in enumerate(rows, first)]
-    good = [(number, row) for number, row, problem in checked if not problem]
-    texts = {name: ["" if (cell := row.cells[name]) is None else str(cell) for _, row in good] for name in COLUMNS}
-    return Batch(
-        {name: pa.array(values, pa.string()) for name, values in texts.items()},
-        np.array([row.line for _, row in good], np.int64),
-        np.array([number for number, _ in good], np.int64),
-        [Row(row.line, {}, problem, row.raw, row.sheet) for _, row, problem in checked if problem],
-        rows[0].sheet,
-    )
+    numbers, lines, rows = zip(*good, strict=True) if good else ((), (), ())
+    columns = {name: pa.array([texts[place] for texts in rows], pa.string()) for name, place in places.items()}
+    return Batch(columns, np.array(lines, np.int64), np.array(numbers, np.int64), broken, sheet)
 
 
 def _bad(row: Row) -> str:

@@ -76,20 +76,16 @@ def _counted(table: Any, key: str) -> Any:
 
 def kinds(held: Tables) -> Any:
     """Count each kind of robbery, also those without any."""
-    import ibis
-
     counts = _counted(held["Robos_Lima"], "Id_Tipo_Robo")
     joined = held["Tipo_Robo"].left_join(counts, [("id", "Id_Tipo_Robo")])
-    rows = joined.mutate(Robos=ibis.coalesce(counts.Robos, 0).cast("int64")).order_by(ibis.desc("Robos"), "id")
-    return rows.select("Tipo", "Descripcion", "Robos")
+    rows = joined.mutate(Robos=counts.Robos.fill_null(0).cast("int64"))
+    return rows.order_by(rows.Robos.desc(), "id").select("Tipo", "Descripcion", "Robos")
 
 
 def districts(held: Tables) -> Any:
     """Count robberies by district. The key joins, not the name, so that none counts twice."""
-    import ibis
-
     joined = _counted(held["Robos_Lima"], "Id_Distrito").inner_join(_places(held), [("Id_Distrito", "place")])
-    return joined.order_by(ibis.desc("Robos"), "Id_Distrito").select(*_PLACE[:2], "Robos")
+    return joined.order_by(joined.Robos.desc(), "Id_Distrito").select(*_PLACE[:2], "Robos")
 
 
 def ages(held: Tables) -> Any:
@@ -126,54 +122,44 @@ def _extreme(held: Tables, year: int, which: str) -> Any:
 
 def crimes_2019(held: Tables) -> Any:
     """Sum the crimes of 2019 by district."""
-    import ibis
-
     rows = held["Crimenes_DataCrim"]
     rows = rows.filter(rows.Anio == 2019)
     sums = rows.group_by("Id_Distrito").aggregate(Delitos=rows.Numero_Ocurrencias.cast("int64").sum().cast("int64"))
-    joined = sums.inner_join(_places(held), [("Id_Distrito", "place")]).order_by(ibis.desc("Delitos"), "Id_Distrito")
-    return joined.select(*_PLACE, "Delitos")
+    joined = sums.inner_join(_places(held), [("Id_Distrito", "place")])
+    return joined.order_by(joined.Delitos.desc(), "Id_Distrito").select(*_PLACE, "Delitos")
 
 
 def quarters(held: Tables) -> Any:
     """Count robberies by quarter; those without a date are a group of their own."""
-    import ibis
-
     robberies = held["Robos_Lima"]
     rows = robberies.select(
         Anio=robberies.Fecha.year().cast("int64"), Trimestre=robberies.Fecha.quarter().cast("int64")
     )
     counts = rows.group_by("Anio", "Trimestre").aggregate(Robos=rows.count())
-    when = ibis.coalesce(counts.Anio * 10 + counts.Trimestre, 0)
-    return counts.order_by(counts.Robos.desc(), when.asc())
+    return counts.order_by(counts.Robos.desc(), (counts.Anio * 10 + counts.Trimestre).fill_null(0))
 
 
 def means_by_district(held: Tables) -> Any:
     """Return the mean of occurrences in a row by district."""
-    import ibis
-
     joined = _sums(held["Crimenes_DataCrim"], "Id_Distrito").inner_join(_places(held), [("Id_Distrito", "place")])
     means = joined.mutate(Media=joined.total.cast("float64") / joined.Filas.cast("float64"))
-    return means.order_by(ibis.desc("Media"), "Id_Distrito").select(*_PLACE, "Media", "Filas")
+    return means.order_by(means.Media.desc(), "Id_Distrito").select(*_PLACE, "Media", "Filas")
 
 
 def weapons(held: Tables) -> Any:
     """Count robberies by weapon."""
-    import ibis
-
-    return _counted(held["Robos_Lima"], "Tipo_Arma").order_by(ibis.desc("Robos"), "Tipo_Arma")
+    counts = _counted(held["Robos_Lima"], "Tipo_Arma")
+    return counts.order_by(counts.Robos.desc(), "Tipo_Arma")
 
 
 def means_by_generic(held: Tables) -> Any:
     """Return the mean of occurrences in a row by generic crime."""
-    import ibis
-
     joined = _sums(held["Crimenes_DataCrim"], "Id_Modalidad").inner_join(_crimes(held), [("Id_Modalidad", "modality")])
     by_generic = joined.group_by("generic", "Nombre_Generico").aggregate(
         total=joined.total.sum().cast("float64"), Filas=joined.Filas.sum().cast("int64")
     )
     means = by_generic.mutate(Media=by_generic.total / by_generic.Filas.cast("float64"))
-    return means.order_by(ibis.asc("Media"), "generic").select("Nombre_Generico", "Media", "Filas")
+    return means.order_by("Media", "generic").select("Nombre_Generico", "Media", "Filas")
 
 
 def _sums(rows: Any, key: str) -> Any:
@@ -189,10 +175,12 @@ QUESTIONS: Final[dict[str, Question]] = {
         ("kinds", kinds, _ROBBERIES, "Which kinds of robbery are there, and how many of each?"),
         ("districts", districts, _ROBBERIES, "How many robberies are there in each district of Lima and Callao?"),
         ("ages", ages, _ROBBERIES, "Which robberies state the age of both the victim and the offender?"),
-        ("most-2019", most_2019, _DATACRIM, "Which modality had the most occurrences in 2019, and where?"),
+        ("most-2019", most_2019, _DATACRIM,
+         "Which modality had the most occurrences in 2019, and where?"),
         ("crimes-2019", crimes_2019, _DATACRIM, "How many crimes were there in each district in 2019?"),
         ("quarters", quarters, _ROBBERIES, "How many robberies were there in each quarter?"),
-        ("fewest-2017", fewest_2017, _DATACRIM, "Which modality had the fewest occurrences in 2017, and where?"),
+        ("fewest-2017", fewest_2017, _DATACRIM,
+         "Which modality had the fewest occurrences in 2017, and where?"),
         ("means-by-district", means_by_district, _DATACRIM,
          "How many occurrences does a row hold on average, by district?"),
         ("weapons", weapons, _ROBBERIES, "Which weapons are used in robberies?"),

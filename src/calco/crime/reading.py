@@ -12,22 +12,22 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, count, islice, repeat
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 from calco.crime.clean import Cell, shown, spelling
-from calco.crime.guard import MOST_COLUMNS
-from calco.crime.workbook import Sheet
+from calco.crime.workbook import MOST_COLUMNS, Sheet
 from calco.errors import CalcoError, printable
 from calco.files import explain
 
+BLOCK: Final = 1024  # lines that are split at once
 LONGEST: Final = 50  # lines that one record may span
 LONGEST_LINE: Final = 1 << 20  # characters of a line, and of the lines of one record
 SEPARATORS: Final = ";,\t|"
 SAMPLE: Final = 16 << 20  # bytes from which the encoding is guessed
 ABOVE: Final = 30  # lines, or rows of a sheet, among which the names of the columns must be
-_CLOSED: Final = re.compile(r'"([^"]*(?:""[^"]*)*)"(?!")')
+csv.field_size_limit(LONGEST_LINE)
 _GUESSES: Final = ("utf-8", "cp1252", "cp850", "mac_roman")
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -46,6 +46,7 @@ _SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)  #
 _FORMULA: Final = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].")
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
 Remarks = list[str]
+Record = tuple[int, list[str], str]  # line, fields, and reason why it cannot be read ("" for none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,53 +162,56 @@ def misfit(text: str) -> bool:
     return not text.isascii() and bool(re.search("[\ud800-\udfff\ufffd]", text))
 
 
-@dataclass(frozen=True, slots=True)
-class Csv:
-    """A CSV file whose header has been read."""
-
-    header: list[str]
-    places: dict[str, int]  # of each wanted column in a record
-    separator: str
-    encoding: str
-    lines: Iterator[str]  # after the header, with their ends
-    first: int  # number of the first of them
-
-    def raw(self, fields: Sequence[str]) -> dict[str, Cell]:
-        """Return a record by the names of its columns; those without a name by their number."""
-        names = [*self.header, *[""] * (len(fields) - len(self.header))]
-        return {
-            name or f"column {number}": cell for number, (name, cell) in enumerate(zip(names, fields, strict=False), 1)
-        }
-
-
-@contextmanager
-def open_csv(
+def csv_rows(
     path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "", remarks: Remarks | None = None
-) -> Iterator[Csv]:
-    """Open a CSV file and read up to the names of its columns.
-
-    Lines above them, such as a title or `sep=;`, are skipped; titles are reported in `remarks`.
-    """
+) -> Iterator[Row]:
+    """Yield the records of a CSV file."""
     with open_text(path, encoding) as (file, chosen):
-        lines = bounded_lines(file, path)
-        ahead = list(islice(lines, ABOVE))
-        start = 0
-        if ahead and (given := _SEPARATOR_LINE.fullmatch(ahead[0].lstrip("\ufeff"))):
-            separator, start = separator or given[1], 1
-        while start < len(ahead) and not ahead[start].strip("\ufeff \t\r\n"):
-            start += 1
-        if start == len(ahead):
-            raise CalcoError(f"{path} is empty; it must begin with the names of its columns")
-        at, taken, sign, header = find_header(ahead, start, columns, separator)
-        places = columns.checked(header, str(path))
-        if remarks is not None and at > start:
-            remarks.append(f"{path}: lines above the names of the columns are not used ({at - start})")
-        yield Csv(header, places, sign, chosen, chain(ahead[at + taken :], lines), at + taken + 1)
+        table = open_table(bounded_lines(file, path), columns, str(path), chosen, separator, remarks)
+        for line, fields, problem in table.records:
+            cells = {} if problem else {name: fields[place] for name, place in table.places.items()}
+            yield Row(line, cells, problem, table.named(fields))
 
 
-def find_header(
-    ahead: Sequence[str], start: int, columns: Columns, separator: str = ""
-) -> tuple[int, int, str, list[str]]:
+class Table(NamedTuple):
+    """A table of CSV below its header."""
+
+    names: list[str]  # of the columns in the file
+    places: dict[str, int]  # of each wanted column in a record
+    records: Iterator[Record]
+
+    def named(self, fields: Sequence[str]) -> dict[str, Cell]:
+        """Return a record by the names of its columns; those without a name by their number."""
+        more = [""] * (len(fields) - len(self.names))
+        names = (name or f"column {number}" for number, name in enumerate([*self.names, *more], 1))
+        return dict(zip(names, fields, strict=False))
+
+
+def open_table(
+    lines: Iterator[str], columns: Columns, where: str, encoding: str, separator: str = "",
+    remarks: Remarks | None = None,
+) -> Table:  # fmt: skip
+    """Read lines of CSV, with their ends, up to the names of the columns; `where` names them in messages.
+
+    Lines above the names, such as a title or `sep=;`, are skipped; titles are reported in `remarks`.
+    """
+    ahead = list(islice(lines, ABOVE))
+    start = 0
+    if ahead and (given := _SEPARATOR_LINE.fullmatch(ahead[0].lstrip("\ufeff"))):
+        separator, start = separator or given[1], 1
+    while start < len(ahead) and not ahead[start].strip("\ufeff \t\r\n"):
+        start += 1
+    if start == len(ahead):
+        raise CalcoError(f"{where} is empty; it must begin with the names of its columns")
+    at, taken, sign, header = _find_header(ahead, start, columns, separator)
+    places = columns.checked(header, where)
+    if remarks is not None and at > start:
+        remarks.append(f"{where}: lines above the names of the columns are not used ({at - start})")
+    rest = chain(ahead[at + taken :], lines)
+    return Table(header, places, _records(rest, sign, header, encoding, first=at + taken + 1))
+
+
+def _find_header(ahead: Sequence[str], start: int, columns: Columns, separator: str) -> tuple[int, int, str, list[str]]:
     """Return the line that names most of the columns, the number of its lines, its separator and its names."""
     best = (-1, 0, 0, "", [""])
     for at in range(start, len(ahead)):
@@ -236,20 +240,10 @@ def bounded_lines(file: IO[str], path: str | Path) -> Iterator[str]:
         yield line
 
 
-def csv_rows(
-    path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "", remarks: Remarks | None = None
-) -> Iterator[Row]:
-    """Yield the records of a CSV file."""
-    with open_csv(path, columns, encoding=encoding, separator=separator, remarks=remarks) as held:
-        for line, fields, problem in records(held.lines, held.separator, held.header, held.encoding, first=held.first):
-            cells = {} if problem else {name: fields[place] for name, place in held.places.items()}
-            yield Row(line, cells, problem, held.raw(fields))
-
-
-def records(
-    lines: Iterator[str], separator: str, header: Sequence[str], encoding: str, *, first: int = 1
-) -> Iterator[tuple[int, list[str], str]]:
-    """Yield the line, the fields and the fault ("" for none) of each record.
+def _records(
+    lines: Iterator[str], separator: str, header: Sequence[str], encoding: str, *, first: int
+) -> Iterator[Record]:
+    """Yield the records from line `first` on.
 
     A quote that is opened and not closed costs the line that opens it, and no line after it. Records of empty fields
     are skipped. Separators after the last column, in the records or in the header, do no harm.
@@ -257,12 +251,15 @@ def records(
     ahead: deque[str] = deque()
     number = first
     names = [name.strip() for name in header]
-    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
-        taken, fields = 1, None
-        if '"' not in line:
-            fields = _fitted(line.rstrip("\n").split(separator), names)
-        else:
-            fields, taken = _quoted(line, lines, ahead, separator, names)
+    while ahead or (block := list(islice(lines, BLOCK))):
+        if not ahead:
+            if rows := _faultless(block, separator, names):
+                yield from zip(count(number), rows, repeat(""))
+                number += len(rows)
+                continue
+            ahead.extend(block)
+        line = ahead.popleft()
+        fields, taken = _split(line, lines, ahead, separator, names)
         if fields is None:
             yield number, [line.rstrip("\n")], "a quote is opened and not closed"
         elif not any(field and not field.isspace() for field in fields):
@@ -271,11 +268,21 @@ def records(
             yield number, fields, f"{len(fields)} fields, where the header has {len(names)}"
         elif misfit("".join(fields)):
             yield number, fields, f"bytes that are not {encoding}"
-        elif fields[0].strip() == names[0] and [field.strip() for field in fields] == names:
+        elif [field.strip() for field in fields] == names:
             yield number, fields, "the names of the columns again"
         else:
             yield number, fields, ""
         number += taken
+
+
+def _faultless(lines: Sequence[str], separator: str, names: Sequence[str]) -> list[list[str]]:
+    """Return the fields of lines that hold one faultless record each; nothing if one of them may not."""
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, strict=True))
+    except csv.Error:
+        return []
+    whole = len(rows) == len(lines) and all(len(row) == len(names) for row in rows) and not misfit("".join(lines))
+    return rows if whole and not any(row[0].strip() in ("", names[0]) for row in rows) else []
 
 
 def _fitted(fields: list[str], names: Sequence[str]) -> list[str]:
@@ -287,15 +294,15 @@ def _fitted(fields: list[str], names: Sequence[str]) -> list[str]:
     return fields
 
 
-def _quoted(
+def _split(
     line: str, lines: Iterator[str], ahead: deque[str], separator: str, names: Sequence[str]
 ) -> tuple[list[str] | None, int]:
-    """Return the fields of a record with quotes (None if it has no end), and the number of its lines."""
+    """Return the fields of a record (None if it has no end), and the number of its lines."""
     block, length = [line], len(line)
     while (fields := split_record("".join(block).removesuffix("\n"), separator, strict=len(block) > 1)) is None:
-        following = ahead.popleft() if ahead and len(block) < LONGEST else next(lines, None)
+        following = None if len(block) == LONGEST else ahead.popleft() if ahead else next(lines, None)
         length += len(following or "")
-        if following is None or len(block) >= LONGEST or length > LONGEST_LINE:
+        if following is None or length > LONGEST_LINE:
             ahead.extendleft(reversed([*block[1:], *([] if following is None else [following])]))
             return None, 1
         block.append(following)
@@ -311,24 +318,12 @@ def split_record(text: str, separator: str, *, strict: bool = False) -> list[str
 
     With `strict` only a separator may follow a closed quote; otherwise the text after it belongs to the field.
     """
-    fields: list[str] = []
-    place = 0
-    while True:
-        value = ""
-        if text.startswith('"', place):
-            quoted = _CLOSED.match(text, place)
-            if quoted is None:
-                return None
-            value, place = quoted[1].replace('""', '"'), quoted.end()
-        end = text.find(separator, place)
-        end = len(text) if end < 0 else end
-        rest = text[place:end]
-        if strict and value and rest.strip():
-            return None
-        fields.append(value + rest)
-        if end >= len(text):
-            return fields
-        place = end + 1
+    reader = csv.reader([text, ""], delimiter=separator, strict=strict)
+    try:
+        fields = next(reader)
+    except csv.Error:
+        return None
+    return fields if reader.line_num == 1 else None  # an open quote takes the second line as well
 
 
 def header_row(sheet: Sheet, columns: Columns) -> tuple[int, list[str]]:

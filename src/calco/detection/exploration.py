@@ -19,8 +19,7 @@ from calco.errors import CalcoError
 from calco.files import write_json
 from calco.outputs import writing_folder
 from calco.report import charts
-from calco.report.boxes import Look, Mark, boxed
-from calco.report.page import count, write_page
+from calco.report.page import Look, Mark, boxed, count, write_page
 from calco.report.tables import Column, Row, Table
 
 FORMAT: Final = 1

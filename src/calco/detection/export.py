@@ -40,8 +40,17 @@ from calco.detection.exported import (
 from calco.detection.model import Detector, detector_folder, load_detector
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError
-from calco.export.exporter import Comparison, Exported, export_graph, named_images, target_path, training_images, write
-from calco.export.graph import portable, to_onnx
+from calco.export.graph import (
+    Comparison,
+    Exported,
+    export_graph,
+    named_images,
+    portable,
+    target_path,
+    to_onnx,
+    training_images,
+    write,
+)
 from calco.imaging import Image
 from calco.outputs import writing_file
 from calco.records import to_record

@@ -21,8 +21,17 @@ from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.export.config import ExportConfig
-from calco.export.exporter import Comparison, Exported, export_graph, named_images, target_path, training_images, write
-from calco.export.graph import halved, quantised
+from calco.export.graph import (
+    Comparison,
+    Exported,
+    export_graph,
+    halved,
+    named_images,
+    quantised,
+    target_path,
+    training_images,
+    write,
+)
 from calco.export.parts import image_channels, joined, onnx_parts
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo

@@ -24,8 +24,7 @@ from calco.detection.scoring.score import (
 from calco.errors import CalcoError
 from calco.evaluation.scores import Score, score_table
 from calco.report import charts
-from calco.report.boxes import Look, Mark, boxed
-from calco.report.page import count, write_page
+from calco.report.page import Look, Mark, boxed, count, write_page
 from calco.report.tables import Cell, Column, Row, Table
 
 MOST_CONFUSED: Final = 24

@@ -1,0 +1,154 @@
+"""The verbs that train, score, apply, export and time translators."""
+
+from typing import TYPE_CHECKING, Final
+
+import calco
+from calco.cli.parsing import parse, print_plan, take, training_arguments
+from calco.console import Table, bar, bars, say, show, status_line, warn, warn_left_out
+
+if TYPE_CHECKING:
+    from calco.inference.results import VideoResult
+
+_MOST_NOTES: Final = 8
+
+
+def train(args: list[str]) -> None:
+    """Train a model on images."""
+    from calco.training.config import PRESETS
+
+    # The preset `best` depends on the recipe, so that it is looked for before the options are parsed.
+    recipe = take(args, "--recipe")[0].get("--recipe", "auto")
+    given, resume, dry_run = training_arguments(
+        args, train.__doc__, verb="train", load="calco.training.translation:load_config", size="size of the networks",
+        fresh=lambda name: calco.preset(name or "pix2pix", recipe),
+        presets=f"--preset {'|'.join(PRESETS)}: the configuration to start from (pix2pix). ",
+    )  # fmt: skip
+    if dry_run:
+        from calco.checking.check import report_findings
+        from calco.training.pairs import open_data
+        from calco.training.translation import summary
+
+        data, config = open_data(given)
+        report_findings(data.source, data.splits, config.source, recipe=config.recipe, asked=given.recipe)
+        print_plan(config, summary(config, data))
+    else:
+        calco.train(given, resume=resume)
+
+
+def demo(args: list[str]) -> None:
+    """Go from real drawings to a trained, scored model with a report, in minutes on a laptop."""
+    config = parse(calco.DemoConfig, args, "demo", demo.__doc__)
+    calco.demo(config)
+
+
+def evaluate(args: list[str]) -> None:
+    """Score a model beside the baselines on the same images, and write a report."""
+    config = parse(calco.EvaluateConfig, args, "evaluate", evaluate.__doc__)
+    from calco.evaluation.face_search import FACE_METRICS
+    from calco.evaluation.readback import LABEL_METRICS
+    from calco.evaluation.scores import terminal_table
+
+    with bars() as progress:
+        card = calco.evaluate(config, progress=progress)
+    show(card.table())
+    show(card.verdict())
+    if card.classes:
+        caption = "over all pixels; IoU and Dice above are the means of these"
+        table = Table("", right=("IoU ↑", "Dice ↑", "pixels found ↑"), title="classes", caption=caption)
+        for name, cells in card.class_rows():
+            table.add_row(name, *cells)
+        show(table)
+    if note := card.colour_note():
+        say(note)
+    if card.labels is not None:
+        show(terminal_table(card.labels.systems, LABEL_METRICS, title="label read-back", best=False))
+        show(" ".join([card.labels.sentence(), *card.labels.notes]))
+    if card.faces is not None:
+        show(terminal_table(card.faces.systems, FACE_METRICS, title="search for the person"))
+        show(" ".join([card.faces.sentence(), *card.faces.notes]))
+    for reason in card.left_out_metrics.values():
+        say(f"left out: {reason}")
+    if card.video is not None:
+        show(terminal_table(card.video.systems, card.video.measures, title="steadiness"))
+        show(" ".join(card.video.notes))
+
+
+def compare(args: list[str]) -> None:
+    """Put the scores and images of evaluated runs side by side."""
+    config = parse(calco.CompareConfig, args, "compare", compare.__doc__)
+    from calco.evaluation.baselines import MODEL
+    from calco.evaluation.comparison import differences
+    from calco.evaluation.metrics import METRICS
+    from calco.evaluation.scores import terminal_table
+    from calco.report.page import count
+
+    cards, page = calco.compare(config)
+    differ = differences(cards)
+    systems = {f"{name}\n{count(card.num_counted)}": card.systems[MODEL] for name, card in cards.items()}
+    metrics = {key: metric for key, metric in METRICS.items() if all(key in row for row in systems.values())}
+    caption = "mean and 95% interval; " + ("the means do not compare" if differ else "the best in bold")
+    show(terminal_table(systems, metrics, caption=caption, best=not differ))
+    show(f"the page is {page}")
+    for sentence in differ:
+        warn(sentence)
+
+
+def translate(args: list[str]) -> None:
+    """Apply a model to images, videos and cameras; names, formats, sizes, EXIF and sound are kept."""
+    config = parse(calco.TranslateConfig, args, "translate", translate.__doc__)
+    from calco.inference.results import Translation, VideosResult
+
+    with bar("translating") as advance, status_line() as status:
+        done = calco.translate(config, progress=advance, status=status)
+    if isinstance(done, Translation):
+        kept = f", {done.kept} kept from before" if done.kept else ""
+        images = "image" if done.written == 1 else "images"
+        say(f"{done.written} {images} written to {done.out}{kept}, computed on {done.computed_on}")
+        for note in done.notes:
+            warn(note)
+        warn_left_out(done.left_out, "translation.json")
+    elif isinstance(done, VideosResult):
+        for video in done.done:
+            _report_video(video, done.computed_on)
+        if not done.out.is_file():
+            kept = f", {done.kept} kept from before" if done.kept else ""
+            say(f"{len(done.done)} videos written to {done.out}{kept}")
+        warn_left_out(done.left_out)
+
+
+def _report_video(done: "VideoResult", computed_on: str) -> None:
+    kept = f", {done.kept} more kept from before" if done.kept else ""
+    rate = f"{done.frames / done.seconds:.1f} frames/s" if done.seconds else ""
+    say(f"{done.frames} frames written to {done.out}{kept}; {rate}, computed on {computed_on}")
+    if done.psnr is not None:
+        say(f"PSNR {done.psnr:.2f} dB on average; the page is {done.page}")
+    for note in done.notes[:_MOST_NOTES]:
+        warn(note)
+    if len(done.notes) > _MOST_NOTES:
+        warn(f"{len(done.notes) - _MOST_NOTES} more notes on {done.out}")
+
+
+def export(args: list[str]) -> None:
+    """Write a model as one file for other programs."""
+    config = parse(calco.ExportConfig, args, "export", export.__doc__)
+    for sentence in calco.export_model(config).said:
+        say(sentence)
+
+
+def bench(args: list[str]) -> None:
+    """Measure speed and memory on this machine, beside a plain reference loop."""
+    config = parse(calco.BenchConfig, args, "bench", bench.__doc__)
+    from calco.benchmarks.bench import HEADINGS, cells
+
+    done = calco.bench(config)
+    for line in done.head():
+        show(line)
+    if done.rows:
+        table = Table(box=None, header_style="bold")
+        for place, heading in enumerate(HEADINGS):
+            table.add_column(heading, justify="right" if 0 < place < 5 else "left", no_wrap=True)
+        for row in done.rows:
+            table.add_row(*cells(row))
+        show(table, width=140)  # figures are not cut off where they go to a file or a narrow window
+    for path in filter(None, (config.json, config.plot, config.markdown)):
+        say(f"{path} is written")
