@@ -93,7 +93,7 @@ def test_beside_yolo_a_image_without_a_label_has_nothing_in_it(two: list[Record]
     assert [item.key for item in source.items] == ["images/train/a", "images/val/empty"]
     assert len(source.load(source.items[1]).detections) == 0
     assert dict(source.left_out) == {"images/val/b.png": "it has no annotations"}
-    assert "1 images are empty" in source.summary()
+    assert "1 image is empty" in source.summary()
 
 
 def test_the_digest_tells_other_boxes_and_other_images(two: list[Record], make: Make, tmp_path: Path) -> None:

@@ -180,7 +180,8 @@ def watch(args: list[str]) -> None:
         say(f"stopped at {clock(done.stopped)}; the same command with --resume goes on")
     for note in done.notes:
         warn(note)
-    say(f"events, crops and video are in {done.out}; the timeline is {done.page}")
+    kinds = "events, crops and video" if config.video else "events and crops"
+    say(f"{kinds} are in {done.out}; the timeline is {done.page}")
 
 
 def _stages_table(done: "WatchResult") -> Table:

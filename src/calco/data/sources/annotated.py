@@ -153,7 +153,7 @@ def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
         counted = ", ".join(f"{count} {fault}" for fault, count in faults.most_common())
         notes.append(f"boxes were corrected or left out ({counted}), such as {first}".removesuffix("."))
     if empty := sum(not len(record.objects) for record in records):
-        notes.append(f"{empty} images are empty")
+        notes.append("1 image is empty" if empty == 1 else f"{empty} images are empty")
     boxes = sum(len(record.objects) for record in records)
     if boxes and all(record.objects.is_ignored.all() for record in records):
         notes.append(f"all {boxes:,} boxes are crowds or difficult, which are neither learned nor scored")
