@@ -205,11 +205,12 @@ def test_the_verb_writes_the_compact_detector_and_prints_the_comparison(
     out = tmp_path / "lite.onnx"
     main(["detect", "export", str(saved), "--out", str(out), "--images", str(images)])
     assert "0 found by one alone" in " ".join(capsys.readouterr().err.split())
-    found = compare(load_detector(saved, device="cpu", precision="fp32"), open_detector(out), shown)
+    plain = load_detector(saved, device="cpu", precision="fp32")
+    found = compare(plain, open_detector(out), shown)
     assert found.near
     assert found.boxes > 10
     requires(find_spec("openvino"), "OpenVINO", "pip install 'calco[openvino]'")
-    assert compare(load_detector(saved, device="cpu"), open_detector(out, runtime="openvino"), shown).near
+    assert compare(plain, open_detector(out, runtime="openvino", precision="fp32"), shown).near
 
 
 @pytest.mark.usefixtures("graph")
