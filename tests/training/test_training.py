@@ -29,10 +29,10 @@ from calco.training.config import (
     OptimiserConfig,
 )
 from calco.training.run_folder import write_config
-from calco.training.trainer import Interrupted, Trainer
+from calco.training.trainer import Trainer
 from calco.training.translation import load_config, train
 from support import requires
-from training.tiny import same, tiny, weights
+from training.tiny import cut_short, same, tiny, weights
 
 
 def test_a_run_leaves_everything_that_it_promises(done):
@@ -83,17 +83,7 @@ def test_resumed_in_python_equals_uninterrupted(images, done, tmp_path, monkeypa
         whole = train(tiny(images, tmp_path / "whole", objective=objective), progress=False)
     config = tiny(images, tmp_path / "parts", objective=objective)
     # The rate falls with the share of the run that is done: the interrupted run has the same limit, and is cut short.
-    update = Trainer._update
-
-    def cut(self, *given):
-        update(self, *given)
-        if self.step == 7:
-            self.stop_signal = 15
-
-    monkeypatch.setattr(Trainer, "_update", cut)
-    with pytest.raises(Interrupted):
-        train(config, progress=False)
-    monkeypatch.undo()
+    cut_short(config, 7, monkeypatch)
     assert load_checkpoint(list_checkpoints(tmp_path / "parts" / "checkpoints")[-1])[1]["step"] == 8
     train(load_config(tmp_path / "parts" / "config.yaml"), resume=True, progress=False)
     assert same(weights(whole), weights(tmp_path / "parts"))

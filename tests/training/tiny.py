@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from calco.data.config import JitterConfig
@@ -10,6 +11,8 @@ from calco.data.recipes import RecipeConfig
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
+from calco.training.trainer import Interrupted, Trainer
+from calco.training.translation import train
 
 
 def tiny(images: Path, out: Path, **changes) -> TrainConfig:
@@ -29,6 +32,21 @@ def tiny(images: Path, out: Path, **changes) -> TrainConfig:
         compute=ComputeConfig(threads=1),
     )
     return replace(config, **changes)
+
+
+def cut_short(config: TrainConfig, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until a signal arrives after a step; the limits stay, on which rate, size and adversary depend."""
+    update = Trainer._update
+
+    def cut(self, *given):
+        update(self, *given)
+        if self.step == step:
+            self.stop_signal = 15
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_update", cut)
+        with pytest.raises(Interrupted):
+            train(config, progress=False)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _TRIES: Final = 3
 _PAUSE: Final = 0.5  # seconds before the second try, twice as long before the third
-_RIGHTS: Final = "check the rights of whoever asks"
+_RIGHTS: Final = "check the permissions of your account"
 # Environment variables of credentials, which the storages' own libraries read.
 _CREDENTIALS: Final = {
     **dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)"),

@@ -174,7 +174,7 @@ def draw(like: Tensor) -> Callable[[Tensor], Tensor]:
     Differentiable Augmentation, arXiv 2006.10738). Everything that the discriminator sees of a pair is changed alike.
     """
     count, _, height, width = like.shape
-    random = torch.rand(8, count, 1, 1, 1).to(like.device)
+    random = torch.rand(7, count, 1, 1, 1).to(like.device)
     light, contrast, saturation = random[0] - 0.5, random[1] + 0.5, random[2] * 2
     down, right = (((random[n] * 2 - 1) / 8 * side).round() for n, side in ((3, height), (4, width)))
     top, left = (random[n] * side - side / 4 for n, side in ((5, height), (6, width)))
