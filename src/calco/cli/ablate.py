@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
+import calco
 from calco.cli.parsing import parse
 
 _CHATTY: Final = ("calco.training", "calco.checking", "calco.data")
@@ -16,18 +17,15 @@ _REPEATED: Final = "calco.checking.check"
 
 def ablate(args: list[str]) -> None:
     """Train variants on the same data for the same time, and compare their scores."""
-    from calco.ablation.config import AblateConfig
-
     own, dashes, options = _split(args)
     # As one word: its first character is a dash.
     config = parse(
-        AblateConfig, [*own, f"--options={shlex.join(options)}"] if dashes else own, "ablate", ablate.__doc__
+        calco.AblateConfig, [*own, f"--options={shlex.join(options)}"] if dashes else own, "ablate", ablate.__doc__
     )
-    from calco.ablation.ablate import ablate as run
     from calco.console import show, warn
 
     with _warnings_alone():
-        found = run(config, progress=True)
+        found = calco.ablate(config, progress=True)
     for scores in found.data:
         show(scores.table())
         if sentence := scores.winners():
