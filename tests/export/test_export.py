@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from calco.inference.loading import describe, load, load_info
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import SameConv
+from calco.networks.efficientnet_unet import Spade
 from support import ROOT, requires, small_disk
 
 
@@ -58,6 +60,7 @@ KINDS = {
     "tensorflow": info_of(ALIGNED, convention="tensorflow"),
     "instance": info_of(ALIGNED, norm="instance", up="resize"),
     "resnet": info_of(ALIGNED, architecture="resnet", blocks=2),
+    "spade": info_of(ALIGNED, architecture="efficientnet-unet", labels="facades", spade=True, gated=True),
     "luminance": info_of(RecipeConfig(recipe="colorize"), 1, composition="luminance"),
     "lab": info_of(LAB, 1, composition="lab"),
     "filled": HOLES,
@@ -150,11 +153,14 @@ def test_the_parts_of_a_graph_draw_what_the_model_draws(kind: str, room: Path, t
             assert np.abs(whole[1].astype(int) - model(shown[::-1], native=True)).max() <= 1
 
 
-@pytest.mark.parametrize("up", ["transpose", "resize"])
-def test_an_encoder_that_looks_at_sizes_is_written_down_for_all_sizes(up: str) -> None:
+@pytest.mark.parametrize("options", [{"up": "transpose"}, {"up": "resize"}, {"spade": True, "gated": True}])
+def test_an_encoder_that_looks_at_sizes_is_written_down_for_all_sizes(options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    config = GeneratorConfig(architecture="efficientnet-unet", filters=8, up=up)
+    config = GeneratorConfig(architecture="efficientnet-unet", filters=8, **options)
     backbone = build_generator(config, 3, 3).backbone.eval()
+    for layer in backbone.modules():
+        if isinstance(layer, Spade):
+            torch.nn.init.normal_(layer.predict[2].weight, 0, 0.2)
     graph = portable(backbone)
     assert not any(isinstance(module, SameConv) for module in graph.modules())
     with torch.inference_mode():

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from calco import CalcoError
+from calco.errors import CalcoError, UsageError
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.cpu.depthwise import depthwise
 from calco.networks.efficientnet_lite import EfficientNetLite, SameConv, for_even_sides, load_imagenet, weight_file
-from calco.networks.efficientnet_unet import EfficientNetUNet, begin_with_imagenet
+from calco.networks.efficientnet_unet import EfficientNetUNet, GatedConv, Spade, begin_with_imagenet
+from calco.training.start import take_weights
 from support import requires
 
 
@@ -24,9 +25,10 @@ def test_it_draws_images_of_the_inputs_size(up: str) -> None:
     assert GeneratorConfig(architecture="efficientnet-unet").multiple == 32
 
 
-def test_every_weight_learns_and_one_value_per_channel_is_enough() -> None:
+@pytest.mark.parametrize("options", [{}, {"spade": True}, {"gated": True}])
+def test_every_weight_learns_and_one_value_per_channel_is_enough(options: dict[str, bool]) -> None:
     torch.manual_seed(0)
-    network = EfficientNetUNet(filters=4, dropout=0.5)
+    network = EfficientNetUNet(filters=4, dropout=0.5, **options)
     assert network(torch.rand(1, 3, 32, 32)).isfinite().all()
     network(torch.rand(2, 3, 32, 32)).mean().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
@@ -44,9 +46,51 @@ def test_it_begins_with_imagenet_where_that_is_installed(monkeypatch: pytest.Mon
     assert not begin_with_imagenet(network)
 
 
+def test_spade_begins_as_plain_normalisation_and_takes_the_weights_of_a_network_without_it() -> None:
+    torch.manual_seed(0)
+    plain, modulated = EfficientNetUNet(filters=4).eval(), EfficientNetUNet(filters=4, spade=True).eval()
+    took = take_weights(modulated, plain.state_dict())
+    assert took.total - took.taken == sum(p.numel() for p in modulated.spades.parameters())
+    x = torch.rand(1, 3, 32, 64) * 2 - 1
+    assert torch.equal(modulated(x), plain(x))
+    torch.nn.init.normal_(modulated.spades[-1].predict[2].weight)
+    assert not torch.equal(modulated(x), plain(x))
+
+
+def test_spade_scales_and_shifts_by_the_class_at_each_place() -> None:
+    layer = Spade(2, 1, stride=2)
+    for parameter in layer.parameters():
+        torch.nn.init.zeros_(parameter)
+    with torch.no_grad():
+        for number in range(2):  # the first class gives the scale, the second the shift
+            layer.predict[0].weight[number, number, 1, 1] = 1.0
+            layer.predict[2].weight[number, number] = 3.0
+    first = torch.tensor([[1.0, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0]])
+    x = torch.full((1, 1, 1, 3), 2.0)
+    assert layer(x, torch.stack([first, 1 - first])[None]).flatten().tolist() == [8, 2 * 2.5 + 1.5, 5]
+
+
+def test_a_closed_gate_lets_nothing_through() -> None:
+    layer = GatedConv(1, 2, 1, padding=0, bias=True)
+    with torch.no_grad():
+        layer.gate[0].weight.fill_(-100)
+        layer.gate[0].bias.fill_(50)
+        layer.features[0].weight.fill_(1)
+        layer.features[0].bias.fill_(1)
+    assert torch.allclose(layer(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2))[0, :, 0], torch.tensor([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("name", ["spade", "gated"])
+def test_only_the_decoder_that_has_them_takes_spade_and_gates(name: str) -> None:
+    with pytest.raises(UsageError, match=f"generator {name} .* unet; give --generator.architecture efficientnet-unet"):
+        GeneratorConfig(**{name: True})
+
+
 def test_what_cannot_be_built_is_said() -> None:
     with pytest.raises(CalcoError, match="2 filters.*at least 4"):
         EfficientNetUNet(filters=2)
+    with pytest.raises(UsageError, match="norm is none; give --generator.norm batch"):
+        GeneratorConfig(architecture="efficientnet-unet", spade=True, norm="none")
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2)])

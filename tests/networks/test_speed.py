@@ -13,7 +13,7 @@ from calco.networks import cpu
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.cpu.packed import packed
-from calco.networks.efficientnet_unet import EfficientNetUNet
+from calco.networks.efficientnet_unet import EfficientNetUNet, Spade
 from calco.networks.machine import choose_device, choose_precision, keep_memory
 from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
@@ -113,7 +113,7 @@ def test_checkpointing_gives_the_same_bits(architecture):
     if architecture == "patchgan":
         network, inputs = PatchGAN(patch=34, filters=4), (some(2, 3, 32, 32), some(2, 3, 32, 32))
     elif architecture == "efficientnet-unet":
-        network, inputs = EfficientNetUNet(filters=8, dropout=0.5), (some(1, 3, 32, 32),)
+        network, inputs = EfficientNetUNet(filters=8, dropout=0.5, spade=True, gated=True), (some(1, 3, 32, 32),)
     elif architecture == "resnet":
         network, inputs = ResnetGenerator(blocks=2, filters=4, norm="batch", dropout=0.5), (some(2, 3, 16, 16),)
     else:
@@ -140,13 +140,18 @@ def test_checkpointing_gives_the_same_bits(architecture):
         *(("resnet", norm, "transpose") for norm in ("batch", "instance", "group", "none")),
         ("resnet", "batch", "resize"),
         *(("efficientnet-unet", "batch", up) for up in ("transpose", "resize")),
+        *((kind, "batch", "resize") for kind in ("spade", "gated")),
     ],
 )
 def test_packed_networks_draw_the_same(architecture, norm, up):
     torch.manual_seed(0)
-    config = GeneratorConfig(architecture=architecture, depth=4, filters=8, blocks=2, norm=norm, up=up)
+    more = {architecture: True} if architecture in ("spade", "gated") else {}
+    architecture = "efficientnet-unet" if more else architecture
+    config = GeneratorConfig(architecture=architecture, depth=4, filters=8, blocks=2, norm=norm, up=up, **more)
     network = build_generator(config, 3, 3).backbone
     for layer in network.modules():
+        if isinstance(layer, Spade):
+            nn.init.normal_(layer.predict[2].weight, 0, 0.2)
         if isinstance(layer, nn.BatchNorm2d):  # as if it had been trained
             layer.running_mean.normal_(0, 0.1)
             layer.running_var.uniform_(0.5, 2)

@@ -16,7 +16,7 @@ from calco.training.translation import augments, load_config, train
 from support import requires
 from training.tiny import cut_short, same, tiny, weights
 
-LEAN = GeneratorConfig(architecture="efficientnet-unet", filters=4)
+LEAN = GeneratorConfig(architecture="efficientnet-unet", filters=4, spade=True, gated=True)
 PROJECTED = DiscriminatorConfig(architecture="projected", filters=4)
 FEATURES = ObjectiveConfig(
     gan="hinge", perceptual="efficientnet", perceptual_weight=5, matching_weight=1, colour_weight=1, gan_from=0.5

@@ -46,6 +46,8 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
             up=config.up,
             encoder=config.encoder,
             labels=labels,
+            spade=config.spade,
+            gated=config.gated,
         )
     else:
         backbone = ResnetGenerator(

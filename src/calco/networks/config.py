@@ -48,6 +48,11 @@ class GeneratorConfig:
     labels: str = "none"
     """Palette of an input that is a label map, of which each class becomes a channel too: a name, a file, or auto to
     recognise a built-in one; none takes the colours as they are."""
+    spade: bool = False
+    """Scale and shift the normalised feature maps of efficientnet-unet's decoder at each place by what the input shows
+    there (SPADE): the classes of --generator.labels, or the image."""
+    gated: bool = False
+    """Gated convolutions in the decoder of efficientnet-unet, for images with holes."""
     hole: tuple[int, int, int] | None = None
     """Red, green and blue of holes, 0 to 255; by default the colour that erase leaves."""
     hole_channel: bool = False
@@ -63,6 +68,17 @@ class GeneratorConfig:
             )
         if not 0 <= self.dropout < 1:
             raise UsageError(f"generator dropout is {self.dropout}; a probability in [0, 1) is needed")
+        for name in ("spade", "gated"):
+            if getattr(self, name) and self.architecture != "efficientnet-unet":
+                raise UsageError(
+                    f"generator {name} changes the decoder of an efficientnet-unet, and the generator is a "
+                    f"{self.architecture}; give --generator.architecture efficientnet-unet, or --generator.no-{name}"
+                )
+        if self.spade and self.norm == "none":
+            raise UsageError(
+                "generator spade modulates normalised feature maps, and generator norm is none; give --generator.norm "
+                "batch, or --generator.no-spade"
+            )
 
     @property
     def multiple(self) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.config import DEPTHS, Norm, Up
@@ -13,6 +14,7 @@ from calco.networks.efficientnet_lite import EfficientNetLite, Variant, channels
 from calco.networks.layers import has_bias, initialise, norm_layer, segment
 
 LEAST_FILTERS: Final = 4
+_HIDDEN: Final = 32  # maps from which scale and shift are computed
 
 
 class EfficientNetUNet(nn.Module):
@@ -24,7 +26,8 @@ class EfficientNetUNet(nn.Module):
     and Le, arXiv 1905.11946, as arXiv 1801.05746 first joined a U-Net to an encoder from ImageNet. The encoder keeps
     its own batch norm; `norm` is the decoder's. `filters` counts the decoder's channels at a quarter of the size: half
     as many after each doubling, twice before. With `labels`, the colours of a label map's classes, the encoder also
-    sees one map per class, 1 where its colour is the nearest.
+    sees one map per class, 1 where its colour is the nearest. `spade` modulates the decoder's norm by these maps, or by
+    the input where there are no classes; `gated` takes gated convolutions in the decoder.
     """
 
     depth = DEPTHS["efficientnet-unet"]
@@ -40,6 +43,8 @@ class EfficientNetUNet(nn.Module):
         up: Up = "resize",
         encoder: Variant = "lite0",
         labels: Sequence[tuple[int, int, int]] = (),
+        spade: bool = False,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         if filters < LEAST_FILTERS or not 0 <= dropout < 1:
@@ -56,13 +61,17 @@ class EfficientNetUNet(nn.Module):
         bias = has_bias(norm)
         *skips, below = channels_of(encoder)
         widths = (filters * 4, filters * 2, filters, filters // 2)
-        self.doubles, self.filters = nn.ModuleList(), nn.ModuleList()
+        conv: type[nn.Conv2d | GatedConv] = GatedConv if gated else nn.Conv2d
+        self.doubles, self.filters, self.spades = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for skip, width in zip(skips[::-1], widths, strict=True):
             doubling = nn.ConvTranspose2d(below, below, 4, 2, 1) if up == "transpose" else nn.Upsample(scale_factor=2.0)
             self.doubles.append(nn.Sequential(doubling))
             layers: list[nn.Module] = []
             for channels in (below + skip, width):
-                layers += [nn.Conv2d(channels, width, 3, padding=1, bias=bias), norm_layer(norm, width), nn.ReLU(True)]
+                layers += [conv(channels, width, 3, padding=1, bias=bias), norm_layer(norm, width), nn.ReLU(True)]
+            if spade:
+                layers.pop()  # the ReLU follows the modulation
+                self.spades.append(Spade(len(labels) or in_channels, width, stride=2 ** (4 - len(self.spades))))
             self.filters.append(nn.Sequential(*layers))
             below = width
         self.head = nn.Sequential(nn.Conv2d(below, 4 * out_channels, 3, padding=1), nn.PixelShuffle(2))
@@ -76,22 +85,75 @@ class EfficientNetUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N, in, H, W in [-1, 1] => N, out, H, W in [-1, 1]; H and W are multiples of 32."""
         self.encoder.recompute = self.recompute
+        shown = x
         if self.colours is not None:
             apart = (x[:, None, :3] - self.colours.to(x.dtype)).square().sum(2)
-            x = torch.cat([x, (apart <= apart.amin(1, keepdim=True)).to(x.dtype)], 1)
+            shown = (apart <= apart.amin(1, keepdim=True)).to(x.dtype)
+            x = torch.cat([x, shown], 1)
         skips = self.encoder(x)
         x = self.dropout(skips.pop())
-        for double, filters in zip(self.doubles, self.filters, strict=True):
-            x = segment(partial(_joined, double, filters), x, skips.pop(), recompute=self.recompute)
+        spades = self.spades or [None] * len(self.filters)
+        for double, filters, spade in zip(self.doubles, self.filters, spades, strict=True):
+            x = segment(partial(_joined, double, filters, spade), x, skips.pop(), shown, recompute=self.recompute)
         # In float32: near -1 and 1, where a mask's colours lie, bfloat16 has no more gradient.
         return torch.tanh(self.head(x).float())
 
 
-def _joined(double: nn.Module, filters: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
+def _joined(
+    double: nn.Module, filters: nn.Module, spade: nn.Module | None, x: Tensor, skip: Tensor, shown: Tensor
+) -> Tensor:
     """One step of the decoder."""
     x = double(x)
     out: Tensor = filters(torch.cat([x, skip.to(x.dtype)], 1))
-    return out
+    return out if spade is None else F.relu(spade(out, shown))
+
+
+class Spade(nn.Module):
+    """Scale and shift of normalised feature maps, computed at each place from the input: SPADE, arXiv 1903.07291.
+
+    The published layer predicts both by 3x3 convolutions from 128 hidden maps of the label map's nearest pixels. At the
+    decoder's fine sizes that would take longer than the decoder: here the hidden maps are few, scale and shift are 1x1
+    convolutions of them, and the input is averaged, so that a class thinner than a pixel of the maps is not lost. Both
+    begin at 0, so the layer begins as plain normalisation.
+
+    Args:
+        shown: Channels of the input: classes of a label map, or those of an image.
+        channels: Channels of the normalised maps.
+        stride: Pixels of the input for each pixel of the maps.
+    """
+
+    def __init__(self, shown: int, channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.predict = nn.Sequential(
+            nn.Conv2d(shown, _HIDDEN, 3, padding=1), nn.ReLU(True), nn.Conv2d(_HIDDEN, 2 * channels, 1)
+        )
+        nn.init.kaiming_normal_(self.predict[0].weight)
+        for parameter in (self.predict[0].bias, *self.predict[2].parameters()):
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, shown: Tensor) -> Tensor:
+        """Modulate N, C, H, W by N, shown, H * stride, W * stride => N, C, H, W."""
+        scale, shift = self.predict(F.avg_pool2d(shown, self.stride)).chunk(2, 1)
+        return x * (1 + scale) + shift
+
+
+class GatedConv(nn.Module):
+    """A convolution whose output is multiplied by a gate in [0, 1] that is learned from the same input.
+
+    So each layer learns which places of an image with holes count (Yu et al., arXiv 1806.03589). The gate is one map
+    for all channels, a light form of Yi et al., arXiv 2005.09704: one per channel doubles the cost of the decoder.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, padding: int, bias: bool) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(in_channels, out_channels, kernel, padding=padding, bias=bias))
+        self.gate = nn.Sequential(nn.Conv2d(in_channels, 1, kernel, padding=padding))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, in, H, W => N, out, H, W."""
+        out: Tensor = self.features(x) * torch.sigmoid(self.gate(x))
+        return out
 
 
 def begin_with_imagenet(network: nn.Module) -> bool:
