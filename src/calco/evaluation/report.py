@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA
 from calco.evaluation.face_search import FACE_METRICS, GENERATED, INPUT, FaceScores
+from calco.evaluation.landmarks import LANDMARK_METRICS, LandmarkScores
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.readback import GENERATED as READ
 from calco.evaluation.readback import LABEL_METRICS, REAL, LabelScores
@@ -69,6 +70,7 @@ def write_report(
         else None,
         labels=_labels(card.labels) if card.labels else None,
         faces=_faces(card.faces) if card.faces else None,
+        landmarks=_landmarks(card.landmarks) if card.landmarks else None,
         video=_video(card.video) if card.video else None,
         curves=learning_curves(log, {name: metric.label for name, metric in METRICS.items()}),
         galleries=_galleries(card),
@@ -158,6 +160,10 @@ def _judged(card: Scorecard) -> dict[str, str]:
         for rank in card.faces.images:
             ours, theirs = rank.ranks[GENERATED], rank.ranks[INPUT]
             said[rank.key] = f"rank {ours} of {card.faces.num_persons}; input itself {theirs}"
+    if card.landmarks is not None:
+        nme = LANDMARK_METRICS["nme"].text
+        for each in card.landmarks.images:
+            said[each.key] = f"landmarks {nme(each.errors[GENERATED])}%; input itself {nme(each.errors[INPUT])}%"
     return said
 
 
@@ -193,6 +199,16 @@ def _faces(faces: FaceScores) -> dict[str, Any]:
         "charts": [lines("Cumulative match", curves, "rank", "share of persons found", values=values)],
         "notes": [faces.sentence(), *faces.notes],
         "meanings": {metric.label: metric.meaning for metric in FACE_METRICS.values()},
+    }
+
+
+def _landmarks(landmarks: LandmarkScores) -> dict[str, Any]:
+    """Return the table, notes and definitions of the comparison of landmarks."""
+    return {
+        "judge": landmarks.judge,
+        "table": score_table(landmarks.systems, LANDMARK_METRICS, "Facial landmarks", [GENERATED], mark=False),
+        "notes": [landmarks.sentence(), *landmarks.notes],
+        "meanings": {metric.label: metric.meaning for metric in LANDMARK_METRICS.values()},
     }
 
 

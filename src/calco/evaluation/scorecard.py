@@ -14,6 +14,7 @@ from calco.console import Table
 from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.face_search import FaceScores
+from calco.evaluation.landmarks import LandmarkScores
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.readback import LabelScores
 from calco.evaluation.scores import Metric, Score, plain, terminal_table
@@ -27,7 +28,7 @@ FORMAT = 2
 SCORES = "scores.json"
 IMAGES = "images"
 _SIDES = ("input", "target", "output")
-_OPTIONAL = ("video", "labels", "faces")
+_OPTIONAL = ("video", "labels", "faces", "landmarks")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +96,7 @@ class Scorecard:
     size: str = ""  # at which the images were scored, such as "128x128 pixels"; empty if unknown
     labels: LabelScores | None = None  # if a judge read label maps in the outputs
     faces: FaceScores | None = None  # if a judge searched photographs with the outputs
+    landmarks: LandmarkScores | None = None  # if a judge compared the landmarks of faces
 
     @property
     def num_images(self) -> int:

@@ -20,6 +20,7 @@ from calco.evaluation.baselines import MODEL, baselines_for, can_be_copied
 from calco.evaluation.face_search import FaceScores
 from calco.evaluation.inception import ABSENT as FID_ABSENT
 from calco.evaluation.inception import SetScores, open_inception
+from calco.evaluation.landmarks import LandmarkScores
 from calco.evaluation.metrics import METRICS, Counts
 from calco.evaluation.perceptual import Perceptual
 from calco.evaluation.readback import LabelScores
@@ -41,7 +42,7 @@ class Judge(Protocol):
 
     def summary(
         self, found: Sequence[Any], keys: Sequence[str], groups: Sequence[str], counted: Sequence[int], seed: int
-    ) -> LabelScores | FaceScores:
+    ) -> LabelScores | FaceScores | LandmarkScores:
         """Return the scores over the images that count."""
 
 
@@ -183,6 +184,8 @@ def _judged(card: Scorecard, judge: Judge, results: "_Results", seed: int) -> Sc
     except CalcoError as error:
         _log.warning(str(error))
         return replace(card, left_out_metrics={**card.left_out_metrics, "judge": f"the judge's scores: {error}"})
+    if isinstance(scores, LandmarkScores):
+        return replace(card, landmarks=scores)
     return replace(card, labels=scores) if isinstance(scores, LabelScores) else replace(card, faces=scores)
 
 
