@@ -125,17 +125,17 @@ class Spade(nn.Module):
     def __init__(self, shown: int, channels: int, *, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.predict = nn.Sequential(
-            nn.Conv2d(shown, _HIDDEN, 3, padding=1), nn.ReLU(True), nn.Conv2d(_HIDDEN, 2 * channels, 1)
-        )
-        nn.init.kaiming_normal_(self.predict[0].weight)
-        for parameter in (self.predict[0].bias, *self.predict[2].parameters()):
+        hidden, modulation = nn.Conv2d(shown, _HIDDEN, 3, padding=1), nn.Conv2d(_HIDDEN, 2 * channels, 1)
+        self.predict = nn.Sequential(hidden, nn.ReLU(True), modulation)
+        nn.init.kaiming_normal_(hidden.weight)
+        for parameter in modulation.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, shown: Tensor) -> Tensor:
         """Modulate N, C, H, W by N, shown, H * stride, W * stride => N, C, H, W."""
         scale, shift = self.predict(F.avg_pool2d(shown, self.stride)).chunk(2, 1)
-        return x * (1 + scale) + shift
+        out: Tensor = x * (1 + scale) + shift
+        return out
 
 
 class GatedConv(nn.Module):
