@@ -16,6 +16,7 @@ from calco import imaging
 from calco.cli import main
 from calco.data.box_augmentation import no_augmentation
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
+from calco.data.dataset import batches
 from calco.detection.initial import initial_network
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
 from calco.detection.learning.setup import BoxedImages, load_batch, open_boxes
@@ -25,7 +26,6 @@ from calco.detection.network import TargetObjects
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError, OutOfMemoryError
 from calco.networks.efficientnet_lite import weight_file
-from calco.training.batching import batches
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.run_folder import Contents, changes, contents_of, load_contents
 from calco.training.shared_config import ComputeConfig, LimitConfig

@@ -15,12 +15,11 @@ import torch
 
 from calco import imaging
 from calco.data.config import AugmentConfig, JitterConfig, SourceConfig
-from calco.data.dataset import PairDataset
+from calco.data.dataset import PairDataset, batches
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.data.sources import open_source
 from calco.errors import CalcoError
 from calco.imaging.formats import opened
-from calco.training.batching import batches
 from calco.training.config import ComputeConfig
 from calco.training.pairs import Batch, load_batch
 from calco.training.processes import choose_workers

@@ -13,7 +13,7 @@ from calco.cli import main
 from calco.data.config import SplitConfig
 from calco.report.charts import learning_curves
 from calco.training.config import LimitConfig, OptimiserConfig
-from calco.training.learning_curve import Advice, advise
+from calco.training.log import Advice, advise
 from calco.training.trainer import Trainer
 from calco.training.translation import train
 from training.tiny import tiny

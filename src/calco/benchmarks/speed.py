@@ -30,7 +30,7 @@ from calco.benchmarks import reference
 from calco.benchmarks.setting import Row, Setting, Skipped, Timed, one_thread, scene
 from calco.console import console
 from calco.data.config import PrepareConfig
-from calco.data.dataset import PairDataset
+from calco.data.dataset import PairDataset, batches
 from calco.data.prepare import prepare
 from calco.data.recipes import RecipeConfig
 from calco.data.sample import generator
@@ -44,7 +44,6 @@ from calco.inference.video import VideoOptions, translate_video
 from calco.networks.build import build_generator
 from calco.networks.machine import has_bfloat16, make_ready
 from calco.records import to_record, write_yaml
-from calco.training.batching import batches
 from calco.training.config import KeepConfig, LimitConfig, small
 from calco.training.pairs import Batch, load_batch, open_data
 from calco.training.run_folder import CONFIG_FORMAT

@@ -65,7 +65,7 @@ def parse(
 
 
 def _abridged(config: Any, shown: Collection[str], prefix: str = "", *, bare: bool = False) -> tuple[Any, Any, int]:
-    """Hide all but some options of a configuration from tyro.
+    """Leave all but some options of a configuration out of the class that tyro reads, which takes it most of its time.
 
     Args:
         config: Configuration whose values are the defaults.
@@ -84,17 +84,18 @@ def _abridged(config: Any, shown: Collection[str], prefix: str = "", *, bare: bo
     num_hidden = 0
     for each in fields(kind):
         hint, value = hints[each.name], getattr(config, each.name)
+        markers = getattr(hint, "__metadata__", ())
         if is_dataclass(value):
-            markers = getattr(hint, "__metadata__", ())
             without = bare or OmitArgPrefixes in markers
             inner = prefix if without else f"{prefix}{each.name}."
             part, value, hidden_inside = _abridged(value, shown, inner, bare=without)
             hint = Annotated[(part, *markers)] if markers else part
             num_hidden += hidden_inside
-        elif prefix + each.name not in shown and Suppress not in getattr(hint, "__metadata__", ()):
-            hint = Annotated[hint, Suppress]
-            num_hidden += 1
-        members.append((each.name, hint, field(default=value)))
+            is_shown = any(name.init for name in fields(part))
+        else:
+            is_shown = prefix + each.name in shown
+            num_hidden += not is_shown and Suppress not in markers
+        members.append((each.name, hint, field(default=value, init=is_shown)))
     part = make_dataclass(
         kind.__name__, members, bases=(kind,), frozen=True, kw_only=True, namespace={"__doc__": kind.__doc__}
     )

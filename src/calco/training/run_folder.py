@@ -1,4 +1,4 @@
-"""Folder of a run: made or found, locked, with room on the disk, and with a record of the images it was trained on."""
+"""Folder of a run: made or found, locked, with room on the disk, its images recorded, the video of its samples."""
 
 import logging
 import os
@@ -10,12 +10,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import av
+import numpy as np
 from torch import Tensor
 
+from calco import imaging
 from calco.data.curation import MAX_COMPARED
 from calco.data.source import Item, Source
 from calco.errors import CalcoError, printable
-from calco.files import explain, make_folder, read_json, sweep, write_json
+from calco.files import explain, make_folder, read_json, replacing, sweep, write_json
 from calco.locks import locked_folder
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.training.checkpoint import (
@@ -94,7 +97,7 @@ def has_progress(folder: Path) -> bool:
     return (
         any(path != checkpoint_path(path.parent, 0) for path in list_checkpoints(folder / "checkpoints"))
         or any((folder / name).exists() for name in ("model", ".model.old", "model.json"))
-        or any((folder / "samples").glob("step-*.png"))
+        or bool(_sheets(folder))
     )
 
 
@@ -197,7 +200,7 @@ def tidy(folder: Path, step: int) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
-    for sheet in (folder / "samples").glob("step-*.png"):
+    for sheet in _sheets(folder):
         number = sheet.stem.removeprefix("step-")
         if number.isdigit() and int(number) > step:
             sheet.unlink(missing_ok=True)
@@ -280,3 +283,61 @@ def load_contents(folder: Path) -> Contents | None:
         return from_record(Contents, record, path)
     except CalcoError as error:
         raise CalcoError(f"{path} is damaged ({error}); restore it from a copy, or remove it") from error
+
+
+def record_contents(
+    folder: Path, source: Source, splits: Mapping[str, Sequence[Item]], *, resumed: bool
+) -> list[str] | None:
+    """Record the contents of the images; warn if a resumed run finds others than before.
+
+    Returns:
+        Digests of all images that the run was trained on; None if they are unknown.
+    """
+    now = contents_of(source, splits)
+    if resumed and (before := load_contents(folder)) is not None:
+        if changed := changes(before, now):
+            LOG.warning(
+                f"{changed}: the images are not those that the run began with; it continues with the present ones"
+            )
+        now = with_earlier(now, before)
+    save_contents(folder, now)
+    return now.trained_on
+
+
+def _sheets(folder: Path) -> list[Path]:
+    return sorted((folder / "samples").glob("step-*.png"))
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether a run has its model, and the video of its samples if there are any."""
+    return (folder / "model").exists() and ((folder / "evolution.mp4").exists() or not _sheets(folder))
+
+
+def write_left_out(folder: Path, left_out: Mapping[str, str]) -> None:
+    """List the images that a run did not use, if there are any."""
+    if left_out:
+        listed = folder / "left_out.json"
+        write_json(listed, left_out)
+        name, reason = next(iter(left_out.items()))
+        LOG.warning(f"{len(left_out)} images were left out, such as {name}: {reason}; all are listed in {listed}")
+
+
+def write_evolution(folder: Path, *, seconds: float = 10.0) -> None:
+    """Write a video (H.264 in MP4) of the samples, if there are any: 2 to 24 a second; the last stays two seconds."""
+    if not (sheets := _sheets(folder)):
+        return
+    rate = int(np.clip(round(len(sheets) / seconds), 2, 24))
+    try:
+        first = imaging.read(sheets[0], channels=3)
+        height, width = first.shape[:2]
+        with replacing(folder / "evolution.mp4") as temporary, av.open(str(temporary), "w") as video:
+            stream = video.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for sheet in [*sheets, *[sheets[-1]] * (2 * rate)]:
+                frame = imaging.read(sheet, channels=3)
+                if frame.shape != first.shape:
+                    frame = imaging.resize(frame, (width, height))
+                video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            video.mux(stream.encode())
+    except CalcoError as error:  # the model is there, and counts more than its video
+        LOG.warning(f"the video of the samples is missing: {error}")

@@ -1,5 +1,7 @@
 """Configuration that all training runs share: limits, what is kept, optimiser, device."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +32,32 @@ class LimitConfig:
             )
         if self.patience < 0:
             raise UsageError(f"patience is {self.patience}; it must be 0 (off) or a number of validations: try 10")
+
+    def _given(self) -> dict[str, float]:
+        """Return the limits that are set, but for patience."""
+        return {name: value for name, value in vars(self).items() if value and name != "patience"}
+
+    def share(self, done: Mapping[str, float]) -> float:
+        """Share of a run that is done, by the first limit it will reach; `done` are its epochs, steps and minutes."""
+        return max(done[name] / value for name, value in self._given().items())
+
+    def reason(self, done: Mapping[str, float], stale: int, score: str) -> str:
+        """Why a run ends, whose last `stale` validations did not improve a score; empty while it goes on."""
+        if self.patience and stale >= self.patience:
+            return f"validation {score} has not improved in {stale} validations (--patience {self.patience})"
+        reached = (f"--{name} {value:.9g}" for name, value in self._given().items() if done[name] >= value)
+        return next((f"{option} {'are over' if 'minutes' in option else 'are done'}" for option in reached), "")
+
+    def describe(self) -> str:
+        """Return "200 epochs or 10 minutes"."""
+        limits = [f"{value:.9g} {name}" for name, value in self._given().items()]
+        limits += [f"{self.patience} validations without a better score"] if self.patience else []
+        return " or ".join(limits)
+
+    def higher(self, done: Mapping[str, float], stale: int) -> str:
+        """Return the options that let a run that has ended go on for as long again."""
+        options = [f"--{name} {2 * max(1, math.ceil(done[name]))}" for name in self._given()]
+        return " ".join([f"--patience {2 * self.patience}"] * (0 < self.patience <= stale) + options)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,18 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
-import av
-import numpy as np
 import torch
 
 from calco import imaging
+from calco.data.dataset import batches
 from calco.errors import CalcoError, UnusableError, WriteError, enough_memory
-from calco.files import make_folder, replacing, write_json
+from calco.files import make_folder
 from calco.networks.machine import choose_device
-from calco.training.batching import batches
 from calco.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
-from calco.training.learning_curve import LABELS, advise
-from calco.training.log import MeanLosses, ProgressLine, RunLog, duration
+from calco.training.log import LABELS, MeanLosses, ProgressLine, RunLog, advise, duration
 from calco.training.processes import (
     ProcessGroup,
     check_several,
@@ -36,17 +33,16 @@ from calco.training.processes import (
     launch,
 )
 from calco.training.run_folder import (
-    changes,
     check_disk_space,
-    contents_of,
-    load_contents,
+    is_complete,
+    record_contents,
     resumes,
     run_folder,
-    save_contents,
     tidy,
-    with_earlier,
     with_shared_batch,
     write_config,
+    write_evolution,
+    write_left_out,
 )
 from calco.training.task import RunConfig, Task
 from calco.version import __version__
@@ -154,34 +150,23 @@ class Trainer(Generic[B]):
         return max(1, self.num_items // (options.batch * self.group.world_size) // options.accumulate)
 
     @property
+    def done(self) -> dict[str, float]:
+        """Epochs, steps and minutes that are done."""
+        # All processes must reach the same rate and the same end.
+        seconds = self.seconds if self.group.world_size == 1 else self._clock
+        epochs = self.epoch + self.batch_in_epoch / self.batches_per_epoch
+        return {"epochs": epochs, "steps": self.step, "minutes": seconds / 60}
+
+    @property
     def progress(self) -> float:
         """Share of the run that is done, by the limit that will be reached first."""
-        limit = self.limit
-        shares = [0.0]
-        if limit.steps:
-            shares.append(self.step / limit.steps)
-        if limit.epochs:
-            shares.append((self.epoch + self.batch_in_epoch / self.batches_per_epoch) / limit.epochs)
-        if limit.minutes:
-            # All processes must reach the same rate and the same end.
-            seconds = self.seconds if self.group.world_size == 1 else self._clock
-            shares.append(seconds / (60 * limit.minutes))
-        return max(shares)
+        return self.limit.share(self.done)
 
     @property
     def reason(self) -> str:
         """Why the run has ended; empty while it goes on."""
-        limit = self.limit
-        if limit.patience and self.stale >= limit.patience:
-            label = LABELS.get(self.task.config.keep.best_by, self.task.config.keep.best_by)
-            return f"validation {label} has not improved in {self.stale} validations (--patience {limit.patience})"
-        if self.progress < 1:
-            return ""
-        if limit.steps and self.step >= limit.steps:
-            return f"--steps {limit.steps} are done"
-        if limit.epochs and self.epoch >= limit.epochs:
-            return f"--epochs {limit.epochs} are done"
-        return f"--minutes {limit.minutes:g} are over"
+        metric = self.task.config.keep.best_by
+        return self.limit.reason(self.done, self.stale, LABELS.get(metric, metric))
 
     @property
     def resume_command(self) -> str:
@@ -194,14 +179,10 @@ class Trainer(Generic[B]):
         each = f" in each of {self.group.world_size} processes" if self.group.world_size > 1 else ""
         num_validation = len(self.data.validation)
         validated = f"{num_validation} to validate" if num_validation else "none to validate"
-        names = vars(self.limit) | {"patience": 0}
-        limits = " or ".join(f"{value:.9g} {name}" for name, value in names.items() if value)
-        if patience := self.limit.patience:
-            limits += f" or {patience} validations without a better score"
         first, last = self.task.plan(self.step)
         LOG.info(
             f"{first}{self.num_items} {self.task.items} to train and {validated}, {last} with "
-            f"{torch.get_num_threads()} threads{each}, until {limits}{left}"
+            f"{torch.get_num_threads()} threads{each}, until {self.limit.describe()}{left}"
         )
         LOG.info(f"the run is {self.folder}")
         if not num_validation:
@@ -215,21 +196,10 @@ class Trainer(Generic[B]):
             CalcoError: If there is none, or the run has reached its limit.
         """
         self.restore(latest_checkpoint(self.folder / "checkpoints"))
-        there = (self.folder / "model").exists() and self.validated == self.step
-        video = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
-        if (reason := self.reason) and there and video:
-            limit, options = self.limit, []
-            if limit.patience and self.stale >= limit.patience:
-                options.append(f"--patience {2 * limit.patience}")
-            if limit.steps:
-                options.append(f"--steps {2 * self.step}")
-            if limit.epochs:
-                options.append(f"--epochs {2 * max(1, self.epoch)}")
-            if limit.minutes:
-                options.append(f"--minutes {max(1, math.ceil(self.seconds / 60)) * 2}")
+        if (reason := self.reason) and self.validated == self.step and is_complete(self.folder):
             raise CalcoError(
                 f"{self.folder} has reached its limit at step {self.step}: {reason}; to train on, give a higher one: "
-                f"{self.resume_command} {' '.join(options)}"
+                f"{self.resume_command} {self.limit.higher(self.done, self.stale)}"
             )
 
     def run(self, *, progress: bool) -> None:
@@ -244,7 +214,8 @@ class Trainer(Generic[B]):
             tidy(self.folder, self.step)
         try:
             if rank0:
-                self._record_contents()
+                trained_on = record_contents(self.folder, self.data.source, self.data.splits, resumed=self.step > 0)
+                self.provenance |= {} if trained_on is None else {"trained_on": trained_on}
             log = RunLog(
                 self.folder, tensorboard=self.keep.tensorboard, from_step=self.step, validated=self.validated,
                 silent=not rank0,
@@ -426,36 +397,14 @@ class Trainer(Generic[B]):
         self.stale = position.get("stale", 0)  # runs that began without --patience do not have it
         self.losses, self.last_losses = MeanLosses(position["losses"]), MeanLosses(position["last_losses"])
 
-    def _record_contents(self) -> None:
-        """Record the contents of the images; warn if a resumed run finds others than before."""
-        now = contents_of(self.data.source, self.data.splits)
-        if self.step and (before := load_contents(self.folder)) is not None:
-            if changed := changes(before, now):
-                LOG.warning(
-                    f"{changed}: the images are not those that the run began with; it continues with the present ones"
-                )
-            now = with_earlier(now, before)
-        save_contents(self.folder, now)
-        if now.trained_on is not None:
-            self.provenance["trained_on"] = now.trained_on
-
     def finish(self, remark: str = "") -> None:
         """Write the video of the samples and the list of omitted images; log the remarks on the end."""
         for damaged in self.group.gather(self.data.train.damaged):
             self.data.train.damaged.update(damaged)
         if not self.group.is_rank0:
             return
-        sheets = sorted((self.folder / "samples").glob("step-*.png"))
-        if sheets:
-            try:
-                _write_video(sheets, self.folder / "evolution.mp4")
-            except CalcoError as error:  # the model is there, and counts more than its video
-                LOG.warning(f"the video of the samples is missing: {error}")
-        if left_out := self.data.left_out():
-            listed = self.folder / "left_out.json"
-            write_json(listed, left_out)
-            name, reason = next(iter(left_out.items()))
-            LOG.warning(f"{len(left_out)} images were left out, such as {name}: {reason}; all are listed in {listed}")
+        write_evolution(self.folder)
+        write_left_out(self.folder, self.data.left_out())
         closing = self.task.closing_remark((self.losses if self.losses.count else self.last_losses).means())
         for text in filter(None, (closing, remark)):
             LOG.info(text)
@@ -487,19 +436,3 @@ class Trainer(Generic[B]):
         heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
         with handling_signals(heard, stop):
             yield
-
-
-def _write_video(images: Sequence[Path], path: Path, *, seconds: float = 10.0) -> None:
-    """Write a video (H.264 in MP4) of images, 2 to 24 a second; the last one stays for two seconds."""
-    rate = int(np.clip(round(len(images) / seconds), 2, 24))
-    first = imaging.read(images[0], channels=3)
-    height, width = first.shape[:2]
-    with replacing(path) as temporary, av.open(str(temporary), "w") as video:
-        stream = video.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for source in [*images, *[images[-1]] * (2 * rate)]:
-            frame = imaging.read(source, channels=3)
-            if frame.shape != first.shape:
-                frame = imaging.resize(frame, (width, height))
-            video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        video.mux(stream.encode())
