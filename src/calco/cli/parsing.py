@@ -1,10 +1,14 @@
 """Arguments of a verb to its configuration: one frozen dataclass, parsed by tyro."""
 
+import ast
 import contextlib
+import functools
+import inspect
 import io
+import itertools
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import field, fields, is_dataclass, make_dataclass, replace
+from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass, replace
 from importlib import import_module
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
@@ -46,13 +50,12 @@ def parse(
 
     shown: Any = kind
     about = (about or "").strip()
-    if "--help-all" in args:
-        args = ["--help"]
-    elif verb in COMMON and {"-h", "--help"} & set(args):
-        all_of_them = default if default is not None else kind()
-        shown, default, hidden = _abridged(all_of_them, COMMON[verb].replace("-", "_").split())
-        about += f"\n\ncalco {verb} --help-all shows {hidden} more options."
-        args = ["--help"]
+    if {"-h", "--help", "--help-all"} & set(args):
+        common = None if "--help-all" in args else COMMON.get(verb)
+        shown, num_hidden = _described(kind, default, common and common.replace("-", "_").split())
+        if num_hidden:
+            about += f"\n\ncalco {verb} --help-all shows {num_hidden} more options."
+        args, default = ["--help"], None
     options: dict[str, Any] = {} if default is None else {"default": default}
     complaints = io.StringIO()
     try:
@@ -64,42 +67,66 @@ def parse(
             print(printable(line), file=sys.stderr)
 
 
-def _abridged(config: Any, shown: Collection[str], prefix: str = "", *, bare: bool = False) -> tuple[Any, Any, int]:
-    """Leave all but some options of a configuration out of the class that tyro reads, which takes it most of its time.
+def _described(
+    kind: type, default: Any, names: Collection[str] | None, prefix: str = "", *, bare: bool = False
+) -> tuple[type, int]:
+    """Return a class with the options that a help shows.
+
+    tyro takes most of its time for options that it hides, and for reading the source of each class several times.
 
     Args:
-        config: Configuration whose values are the defaults.
-        shown: Names of options, with underscores, such as "generator.depth".
+        kind: Class of a configuration.
+        default: Configuration whose values are the defaults; None for those of the class.
+        names: Names of options to show, with underscores, such as "generator.depth"; None for all.
         prefix: Prefix of the names of its fields.
         bare: The names of parts are left out of those of options, there and below.
 
     Returns:
-        A subclass of the configuration's class, an instance with the same values, and the number of hidden options.
+        A dataclass of plain data with these fields, their values and texts, and the number of hidden options.
     """
     from tyro.conf import OmitArgPrefixes, Suppress
 
-    kind = type(config)
     hints = get_type_hints(kind, include_extras=True)
+    texts: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        texts |= _field_texts(each.__module__).get(each.__qualname__, {}) if is_dataclass(each) else {}
     members: list[tuple[str, Any, Any]] = []
     num_hidden = 0
     for each in fields(kind):
-        hint, value = hints[each.name], getattr(config, each.name)
+        hint, value = hints[each.name], each.default
         markers = getattr(hint, "__metadata__", ())
+        if default is not None:
+            value = getattr(default, each.name)
+        elif each.default_factory is not MISSING:
+            value = each.default_factory()
+        is_shown = names is None or prefix + each.name in names
+        text = texts.get(each.name, "")
         if is_dataclass(value):
+            text = text or inspect.getdoc(type(value))
             without = bare or OmitArgPrefixes in markers
             inner = prefix if without else f"{prefix}{each.name}."
-            part, value, hidden_inside = _abridged(value, shown, inner, bare=without)
-            hint = Annotated[(part, *markers)] if markers else part
-            num_hidden += hidden_inside
-            is_shown = any(name.init for name in fields(part))
-        else:
-            is_shown = prefix + each.name in shown
-            num_hidden += not is_shown and Suppress not in markers
-        members.append((each.name, hint, field(default=value, init=is_shown)))
-    part = make_dataclass(
-        kind.__name__, members, bases=(kind,), frozen=True, kw_only=True, namespace={"__doc__": kind.__doc__}
-    )
-    return part, part(), num_hidden
+            part, hidden_inside = _described(type(value), value, names, inner, bare=without)
+            hint, value = Annotated[(part, *markers)] if markers else part, part()
+            num_hidden, is_shown = num_hidden + hidden_inside, bool(fields(part))
+        elif not is_shown:
+            num_hidden += Suppress not in markers
+        if is_shown:
+            members.append((each.name, hint, field(default=value, metadata={"help": text})))
+    part = make_dataclass(kind.__name__, members, frozen=True, kw_only=True, namespace={"__doc__": kind.__doc__})
+    return part, num_hidden
+
+
+@functools.cache
+def _field_texts(module: str) -> dict[str, dict[str, str]]:
+    """Return the sentences under the fields of a module's classes, by class and field."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    found: dict[str, dict[str, str]] = {}
+    for each in tree.body:
+        for one, following in itertools.pairwise(each.body if isinstance(each, ast.ClassDef) else ()):
+            match one, following:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found.setdefault(each.name, {})[name] = " ".join(text.split())
+    return found
 
 
 def with_value(args: list[str], name: str, value: str) -> list[str]:
