@@ -88,8 +88,8 @@ def _described(
 
     hints = get_type_hints(kind, include_extras=True)
     texts: dict[str, str] = {}
-    for each in reversed(kind.__mro__):
-        texts |= _field_texts(each.__module__).get(each.__qualname__, {}) if is_dataclass(each) else {}
+    for base in reversed(kind.__mro__):
+        texts |= _field_texts(base.__module__).get(base.__qualname__, {}) if is_dataclass(base) else {}
     members: list[tuple[str, Any, Any]] = []
     num_hidden = 0
     for each in fields(kind):
@@ -102,7 +102,7 @@ def _described(
         is_shown = names is None or prefix + each.name in names
         text = texts.get(each.name, "")
         if is_dataclass(value):
-            text = text or inspect.getdoc(type(value))
+            text = text or inspect.getdoc(type(value)) or ""
             without = bare or OmitArgPrefixes in markers
             inner = prefix if without else f"{prefix}{each.name}."
             part, hidden_inside = _described(type(value), value, names, inner, bare=without)
@@ -121,11 +121,11 @@ def _field_texts(module: str) -> dict[str, dict[str, str]]:
     """Return the sentences under the fields of a module's classes, by class and field."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
     found: dict[str, dict[str, str]] = {}
-    for each in tree.body:
-        for one, following in itertools.pairwise(each.body if isinstance(each, ast.ClassDef) else ()):
-            match one, following:
+    for kind in (each for each in tree.body if isinstance(each, ast.ClassDef)):
+        for pair in itertools.pairwise(kind.body):
+            match pair:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                    found.setdefault(each.name, {})[name] = " ".join(text.split())
+                    found.setdefault(kind.name, {})[name] = " ".join(text.split())
     return found
 
 
