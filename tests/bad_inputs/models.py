@@ -51,6 +51,8 @@ CASES = (
         command=TRANSLATE.format("m.zip"), says=("compressed",)),
     Bad("a TorchScript file", file("m.pt", encoded("PNG")), code=2,
         command=TRANSLATE.format("m.pt"), says=("may run code", "ONNX")),
+    Bad("a bridge in no step at all", file("nothing", b""), code=2, command=TRANSLATE.format("run") + " --steps 0",
+        says=("steps is 0", "between 1 and 1000")),
     Bad("a model of which nothing is there", file("nothing", b""), code=2,
         command="export nowhere", says=("there is no nowhere",)),
     Bad("an exported model to be exported", file("m.onnx", b"x"), code=2,

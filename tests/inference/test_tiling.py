@@ -22,7 +22,8 @@ def padded_image(x, multiple):
 
 def tiled(network, x, *, multiple, tile, overlap):
     padded = padded_image(x, multiple)
-    return torch.cat([band.maps for band in blended(network, padded, tile_wh=(tile, tile), overlap=overlap)], 2)
+    bands = blended(lambda x, _origin: network(x), padded, tile_wh=(tile, tile), overlap=overlap)
+    return torch.cat([band.maps for band in bands], 2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (5, 64), (63, 65), (64, 64), (200, 3)])

@@ -78,6 +78,11 @@ def export_model(config: ExportConfig) -> Exported[Description]:
     path = target_path(config.model, config.to, config.out, model_folder)
     with writing_file(path, "calco export"):
         model = load(config.model, device="cpu")
+        if model.info.generator.bridge_steps:
+            raise CalcoError(
+                f"{config.model} is a bridge, whose steps and noise no exported file holds; export the model that it "
+                "refines (train it with --generator.bridge-steps 0), or use the model folder as it is"
+            )
         found = examples(model.info, config.images)
         mean = model.mean_target
         description = Description(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from calco.errors import UsageError
+from calco.networks.config import MOST_STEPS
 from calco.records import check_numbers
 from calco.work import Engine, Name
 
@@ -34,7 +35,10 @@ class TranslateConfig:
     for all frames of a video."""
 
     noise_seed: Annotated[int | None, arg(metavar="INT")] = None
-    """Keep dropout on, with random numbers from this seed, for variety."""
+    """Keep dropout on, or change the noise of a bridge, with random numbers from this seed, for variety."""
+
+    steps: Annotated[int | None, arg(metavar="INT")] = None
+    """Steps in which a model of the preset bridge refines its output; by default those of its training."""
 
     native: bool = False
     """Show the network the images at their own scale, not at that of the training."""
@@ -127,7 +131,7 @@ class TranslateConfig:
 
     def __post_init__(self) -> None:
         """Check the numbers, the engine and the options of the overlay."""
-        check_numbers(self)
+        check_numbers(self, steps=(1, MOST_STEPS))
         self.workers()
         given = [name for name in ("alpha", "contour") if getattr(self, name) is not None]
         if given and not self.overlay:

@@ -54,8 +54,9 @@ def translate_images(
     model: str | Path | Translator, images: str | Path, out: str | Path, *, masks: str | Path | None = None,
     noise_seed: int | None = None, native: bool = False, overwrite: bool = False, make_input: bool = False,
     recipe: str | None = None, allow_code: bool = False, precision: str = "fp32", device: str = "auto",
-    overlay: Overlay | None = None, format: Format = "folder", shard_images: int = 1000, engine: Engine = HERE,
-    progress: Callable[[float, int], None] = lambda _done, _total: None, loaded: Translator | None = None,
+    steps: int | None = None, overlay: Overlay | None = None, format: Format = "folder", shard_images: int = 1000,
+    engine: Engine = HERE, progress: Callable[[float, int], None] = lambda _done, _total: None,
+    loaded: Translator | None = None,
 ) -> Translation:  # fmt: skip
     """Translate an image or a folder of images; names, sub-folders, formats and EXIF are kept.
 
@@ -83,8 +84,8 @@ def translate_images(
     work = Work(
         model=model if isinstance(model, Translator) else str(model), digest=weights_digest(model),
         masked=masks is not None, noise_seed=noise_seed, native=native, make_input=make_input, recipe=recipe,
-        allow_code=allow_code, precision=precision, device=device, overlay=overlay, overwrite=overwrite,
-        out="" if base is None or is_url(base) else base,
+        allow_code=allow_code, precision=precision, device=device, steps=steps, overlay=overlay,
+        overwrite=overwrite, out="" if base is None or is_url(base) else base,
     )  # fmt: skip
     worker = work.loaded(loaded)
     done = Translation(out if base is not None and is_url(base) else Path(out))

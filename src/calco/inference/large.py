@@ -22,7 +22,7 @@ from calco.data.recipes import steps_of
 from calco.imaging import Image, Resampling
 from calco.imaging.arrays import FILTERS
 from calco.imaging.strips import Strips, Whole
-from calco.inference.network import Network, Rows, adapted, dropout, region_of, transparency_tells
+from calco.inference.network import Network, Rows, adapted, region_of, transparency_tells, varied
 from calco.networks.generator import Generator, surroundings
 
 _PIXELS: Final = 1 << 20  # that are worked on together
@@ -109,7 +109,7 @@ def _strips(
 ) -> abc.Generator[Image, None, None]:  # fmt: skip
     """Yield the strips of the translated image."""
     height, width, _ = source.shape
-    with torch.inference_mode(), dropout(network.backbone, noise_seed):
+    with torch.inference_mode(), varied(network.backbone, noise_seed):
 
         def tensors(top: int, bottom: int) -> Tensor:
             return network.tensor(images(top, bottom))

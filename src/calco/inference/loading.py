@@ -200,7 +200,7 @@ class ExportedTranslator(Translator):
         """The file's network."""
         return self.generator.backbone
 
-    def _applied(self, network: nn.Module, x: Tensor) -> Tensor:
+    def _applied(self, network: nn.Module, x: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002
         return torch.as_tensor(network(x)).float()
 
 

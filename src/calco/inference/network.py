@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import cv2
@@ -26,6 +27,8 @@ from calco.imaging import PEAKS, Image, as_channels
 from calco.imaging.arrays import in_strips
 from calco.inference.folder import ModelInfo
 from calco.networks import cpu
+from calco.networks.bridge import Bridge
+from calco.networks.config import MOST_STEPS
 from calco.networks.cpu.packed import packed
 from calco.networks.generator import Generator
 from calco.networks.machine import NAMES
@@ -175,12 +178,12 @@ def window(tile: int, overlap: int, at_start: bool, at_end: bool) -> Tensor:
 
 
 def blended(
-    network: Callable[[Tensor], Tensor], padded: Padded, *, tile_wh: tuple[int, int], overlap: int
+    network: Callable[[Tensor, tuple[int, int]], Tensor], padded: Padded, *, tile_wh: tuple[int, int], overlap: int
 ) -> Iterator[Band]:
     """Apply a network (N, C, h, w => N, D, h, w) to overlapping tiles, blended so that no border shows.
 
     Args:
-        network: The network.
+        network: The network, of a tile and the row and column of its first pixel.
         padded: The image.
         tile_wh: Width and height of a tile, pixels, of which the network takes multiples.
         overlap: Pixels that neighbours share at least; at most half a tile.
@@ -198,7 +201,7 @@ def blended(
         fade_h = window(tile_h, overlap, top == 0, top + tile_h == rows).to(seen.device)[:, None]
         total, weight = torch.zeros(0), torch.zeros(tile_h, columns, device=seen.device)
         for left in lefts:
-            output = network(seen[..., left : left + tile_w])
+            output = network(seen[..., left : left + tile_w], (top, left))
             fade = fade_h * window(tile_w, overlap, left == 0, left + tile_w == columns).to(seen.device)
             if not left:
                 total = torch.zeros(*output.shape[:2], tile_h, columns, device=seen.device)
@@ -273,6 +276,7 @@ class Network:
         self.device = device
         self.precision = precision
         self.generator = generator.to(device).eval()
+        self.steps = info.generator.bridge_steps
         self._packed: nn.Module | None = None
 
     @property
@@ -284,7 +288,8 @@ class Network:
     def settings(self) -> dict[str, Any]:
         """What images depend on beside the weights, as plain data."""
         overlay = {} if self.overlay is None else {"overlay": asdict(self.overlay)}
-        return {"precision": str(self.precision).removeprefix("torch."), **overlay}
+        steps = {"steps": self.steps} if self.steps else {}
+        return {"precision": str(self.precision).removeprefix("torch."), **steps, **overlay}
 
     @property
     def resizes_classes(self) -> bool:
@@ -334,6 +339,21 @@ class Network:
             )
         self.overlay = overlay
 
+    def refine_in(self, steps: int | None) -> None:
+        """Refine the output in so many steps from now on, if the model is a bridge; None takes those of the training.
+
+        Raises:
+            CalcoError: If the model is not a bridge, or has no such number of steps.
+        """
+        known = self.info.generator.bridge_steps
+        if steps is not None and not (known and isinstance(self.generator.backbone, Bridge)):
+            raise CalcoError(
+                f"--steps {steps} is for models of the preset bridge, and this one generates in one step; leave it out"
+            )
+        if steps is not None and not 1 <= steps <= MOST_STEPS:
+            raise CalcoError(f"steps is {steps}; it must lie between 1 and {MOST_STEPS}")
+        self.steps = steps or known
+
     @property
     def backbone(self) -> nn.Module:
         """The generator's backbone, or its packed copy."""
@@ -356,24 +376,36 @@ class Network:
             yield Band(padded.cut(seen, 0), padded.cut(self._applied(network, seen).float(), 0))
             return
         tile_wh = width, height
-        yield from blended(lambda x: self._applied(network, x).float(), padded, tile_wh=tile_wh, overlap=OVERLAP)
+        yield from blended(
+            lambda x, origin: self._applied(network, x, origin).float(), padded, tile_wh=tile_wh, overlap=OVERLAP
+        )
 
-    def _applied(self, network: nn.Module, x: Tensor) -> Tensor:
-        """Apply the backbone in its precision."""
+    def _applied(self, network: nn.Module, x: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:
+        """Apply the backbone in its precision; `origin` is the row and column of the first pixel of a tile."""
         x = x.contiguous(memory_format=torch.channels_last)
+        apply: Callable[[Tensor], Tensor] = network
+        if isinstance(network, Bridge):
+            apply = partial(network.sample, steps=self.steps, origin=origin)
         if self._packed is not None:
-            return torch.as_tensor(network(x.to(self.precision)))
+            return torch.as_tensor(apply(x.to(self.precision)))
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            return torch.as_tensor(network(x))
+            return torch.as_tensor(apply(x))
 
 
 @contextlib.contextmanager
-def dropout(generator: nn.Module, noise_seed: int | None) -> Iterator[None]:
-    """Keep dropout on inside, with random numbers from a seed; None leaves it off."""
+def varied(backbone: nn.Module, noise_seed: int | None) -> Iterator[None]:
+    """Take the noise of a bridge from a seed inside, or keep dropout on; None leaves dropout off, and the seed at 0."""
     if noise_seed is None:
         yield
         return
-    layers = [m for m in generator.modules() if isinstance(m, nn.Dropout)]
+    if isinstance(backbone, Bridge):
+        before, backbone.seed = backbone.seed, noise_seed
+        try:
+            yield
+        finally:
+            backbone.seed = before
+        return
+    layers = [m for m in backbone.modules() if isinstance(m, nn.Dropout)]
     with torch.random.fork_rng():
         torch.manual_seed(noise_seed)
         for layer in layers:

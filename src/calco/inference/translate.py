@@ -70,9 +70,9 @@ def translate(
     done = translate_images(
         str(config.model), config.images, config.out, masks=config.masks, noise_seed=config.noise_seed,
         native=config.native, overwrite=config.overwrite, make_input=config.make_input, recipe=config.recipe,
-        allow_code=config.allow_code, precision=config.precision, device=config.device, overlay=_overlay(config),
-        format=config.format, shard_images=config.shard_images, engine=config.workers(), loaded=translator,
-        progress=progress,
+        allow_code=config.allow_code, precision=config.precision, device=config.device, steps=config.steps,
+        overlay=_overlay(config), format=config.format, shard_images=config.shard_images, engine=config.workers(),
+        loaded=translator, progress=progress,
     )  # fmt: skip
     done.computed_on = translator.computed_on
     return done
@@ -89,6 +89,7 @@ def _translator(config: TranslateConfig) -> Translator:
     translator = load(config.model, device=config.device, precision=config.precision)
     make_ready(translator.device, exact=config.precision == "fp32")
     translator.lay_over(_overlay(config))
+    translator.refine_in(config.steps)
     return translator
 
 

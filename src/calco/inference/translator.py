@@ -16,7 +16,7 @@ from calco.imaging import Image
 from calco.imaging.strips import Whole
 from calco.inference.folder import ModelInfo
 from calco.inference.large import draw
-from calco.inference.network import Network, adapted, dropout
+from calco.inference.network import Network, adapted, varied
 from calco.networks.generator import Generator
 
 
@@ -75,7 +75,7 @@ class Translator(Network):
         with enough_memory(f"the image has {width}x{height} pixels: close other programs, or give a smaller one"):
             if height * width > imaging.LARGE:
                 return draw(self, Whole(image), mask=mask, noise_seed=noise_seed, native=native).whole()
-            with torch.inference_mode(), dropout(self.backbone, noise_seed):
+            with torch.inference_mode(), varied(self.backbone, noise_seed):
                 prepared, seen = self._prepared(image, mask, native)
                 return self._composed(prepared, self.maps(seen), image.dtype)
 

@@ -173,6 +173,7 @@ class Work:
     out: str = ""  # folder that is written, whose log knows the files; empty for another place
     overwrite: bool = False
     noise_seed: int | None = None
+    steps: int | None = None
     native: bool = False
     make_input: bool = False
     recipe: str | None = None
@@ -190,6 +191,8 @@ class Work:
             raise CalcoError(f"{self.model} is another model in another process; let all see the same folder")
         if self.overlay is not None or not isinstance(self.model, Translator):
             model.lay_over(self.overlay)
+        if self.steps is not None or not isinstance(self.model, Translator):
+            model.refine_in(self.steps)
         maker = None
         if self.make_input:
             maker = pair_maker(model.info, recipe=self.recipe, allow_code=self.allow_code, seed=self.noise_seed or 0)

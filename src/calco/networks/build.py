@@ -1,7 +1,10 @@
 """Networks from a configuration."""
 
+from collections.abc import Sequence
+
 from calco.data.palettes import named_palette
 from calco.errors import CalcoError
+from calco.networks.bridge import Backbone, Bridge, refiner_channels
 from calco.networks.config import Composition, DiscriminatorConfig, GeneratorConfig
 from calco.networks.discriminators import MultiScale, Projected
 from calco.networks.efficientnet_unet import EfficientNetUNet
@@ -30,15 +33,27 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
         input_channels(composition, in_channels, out_channels, holes),
         output_channels(composition, out_channels, holes)
     )  # fmt: skip
-    backbone: UNet | ResnetGenerator | EfficientNetUNet
+    backbone: Backbone | Bridge
+    if config.bridge_steps:
+        backbone = _bridge(config, in_channels, out_channels, labels)
+    else:
+        backbone = _backbone(config, *channels, labels)
+    return Generator(backbone, composition=composition, out_channels=out_channels, holes=holes)
+
+
+def _backbone(
+    config: GeneratorConfig, in_channels: int, out_channels: int, labels: Sequence[tuple[int, int, int]] = ()
+) -> Backbone:
+    """Return a network of the architecture; `labels` are the colours of an input's classes."""
+    channels = in_channels, out_channels
     if config.architecture == "unet":
-        backbone = UNet(
+        return UNet(
             *channels, depth=config.depth, filters=config.filters, norm=config.norm, dropout=config.dropout,
             dropout_blocks=(0, config.depth - 1) if config.dropout_everywhere else None, up=config.up,
             convention=config.convention,
         )  # fmt: skip
-    elif config.architecture == "efficientnet-unet":
-        backbone = EfficientNetUNet(
+    if config.architecture == "efficientnet-unet":
+        return EfficientNetUNet(
             *channels,
             filters=config.filters,
             norm=config.norm,
@@ -49,12 +64,25 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
             spade=config.spade,
             gated=config.gated,
         )
-    else:
-        backbone = ResnetGenerator(
-            *channels, blocks=config.blocks, filters=config.filters, norm=config.norm, dropout=config.dropout,
-            up=config.up,
-        )  # fmt: skip
-    return Generator(backbone, composition=composition, out_channels=out_channels, holes=holes)
+    return ResnetGenerator(
+        *channels, blocks=config.blocks, filters=config.filters, norm=config.norm, dropout=config.dropout, up=config.up,
+    )  # fmt: skip
+
+
+def _bridge(
+    config: GeneratorConfig, in_channels: int, out_channels: int, labels: Sequence[tuple[int, int, int]]
+) -> Bridge:
+    """Return the two networks of a bridge, or the refining one alone if it starts at the input."""
+    regression = config.bridge_start == "regression"
+    if not regression and (in_channels != out_channels or labels):
+        raise CalcoError(
+            f"a bridge starts at the input only where that is an image like the target, and it has {in_channels} "
+            f"channels{' of classes' if labels else ''}, the target {out_channels}; give --generator.bridge-start "
+            "regression"
+        )
+    seen = refiner_channels(in_channels, out_channels, regression=regression)
+    first = _backbone(config, in_channels, out_channels, labels) if regression else None
+    return Bridge(_backbone(config, seen, out_channels), first, steps=config.bridge_steps)
 
 
 def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) -> Holes:

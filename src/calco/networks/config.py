@@ -10,6 +10,8 @@ Composition = Literal["plain", "luminance", "lab", "filled"]
 Norm = Literal["batch", "instance", "group", "none"]
 Up = Literal["transpose", "resize"]
 Convention = Literal["pytorch", "paper", "tensorflow"]
+MOST_STEPS: Final = 1000
+"""Largest number of steps of a bridge."""
 DEPTHS: Final = {"resnet": 2, "efficientnet-unet": 5}
 """How often the networks whose depth is not configurable halve the size."""
 
@@ -44,7 +46,11 @@ class GeneratorConfig:
     """Published implementation that the details follow."""
     composition: Composition | Literal["auto"] = "auto"
     """How the output is combined with the input: plain, luminance or lab (both add colour only), filled (holes only);
-    auto takes luminance or lab for colorize, filled for erase, plain otherwise."""
+    auto takes luminance or lab for colorize, filled for erase, plain otherwise and for a bridge."""
+    bridge_steps: int = 0
+    """Steps in which a second network of the same architecture refines the output (a diffusion bridge); 0 for none."""
+    bridge_start: Literal["regression", "input"] = "regression"
+    """Where a bridge starts: at the output of a first network, or at the input itself."""
     labels: str = "none"
     """Palette of an input that is a label map, of which each class becomes a channel too: a name, a file, or auto to
     recognise a built-in one; none takes the colours as they are."""
@@ -60,7 +66,7 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         """Check what the networks would refuse later."""
-        check_numbers(self, hole=(0, 255))
+        check_numbers(self, hole=(0, 255), bridge_steps=(0, MOST_STEPS))
         if not 1 <= self.depth <= 12 or not 1 <= self.filters <= 4096 or not 1 <= self.blocks <= 100:
             raise UsageError(
                 f"generator depth {self.depth}, filters {self.filters}, blocks {self.blocks}: "
@@ -78,6 +84,11 @@ class GeneratorConfig:
             raise UsageError(
                 "generator spade modulates normalised feature maps, and generator norm is none; give --generator.norm "
                 "batch, or --generator.no-spade"
+            )
+        if self.bridge_steps and self.composition not in ("auto", "plain"):
+            raise UsageError(
+                f"a bridge of {self.bridge_steps} steps generates whole images, and the composition is "
+                f"{self.composition}; give --generator.composition plain, or --generator.bridge-steps 0"
             )
 
     @property

@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
+from calco.networks.bridge import Backbone, Bridge
 from calco.networks.config import Composition
-from calco.networks.efficientnet_unet import EfficientNetUNet
-from calco.networks.resnet import ResnetGenerator
-from calco.networks.unet import UNet
 
 TO_XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
 TO_RGB = torch.linalg.inv(torch.tensor(TO_XYZ, dtype=torch.float64)).tolist()
@@ -95,7 +93,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        backbone: UNet | ResnetGenerator | EfficientNetUNet,
+        backbone: Backbone | Bridge,
         *,
         composition: Composition,
         out_channels: int,
@@ -112,10 +110,13 @@ class Generator(nn.Module):
         """Divisor of the height and width that the backbone takes."""
         return int(2**self.backbone.depth)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """N, in, H, W in [-1, 1] => N, out, H, W, in [-1, 1] but for what the sums overshoot."""
+    def forward(self, x: Tensor, *noised: Tensor) -> Tensor:
+        """N, in, H, W in [-1, 1] => N, out, H, W, in [-1, 1] but for what the sums overshoot.
+
+        `noised` are start, state and share of the noise, for a bridge that learns.
+        """
         prepared = self.prepare(x)
-        return self.compose(prepared, self.backbone(prepared))
+        return self.compose(prepared, self.backbone(prepared, *noised))
 
     def prepare(self, x: Tensor) -> Tensor:
         """N, in, H, W => input of the backbone: the same; or with holes filled, and a last map, 1 in them."""

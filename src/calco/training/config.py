@@ -26,6 +26,9 @@ class ObjectiveConfig:
     """Weight of the adversarial loss in the generator's loss."""
     gan_from: float = 0.0
     """Share of the run after which the adversary begins; before, the generator learns from the other losses alone."""
+    bridge_from: float = 0.5
+    """Share of the run after which the regression of a bridge is fixed, and the refining network learns; 0 for a
+    regression that --start brings."""
     matching_weight: float = 0.0
     """Weight of feature matching: the distance between the discriminator's maps of output and target."""
     perceptual: Literal["none", "efficientnet", "alexnet"] = "none"
@@ -56,6 +59,7 @@ class ObjectiveConfig:
         check_numbers(
             self,
             gan_from=(0, 1),
+            bridge_from=(0, 1),
             matching_weight=(0, 1e6),
             perceptual_weight=(0, 1e6),
             colour_weight=(0, 1e6),
@@ -148,6 +152,28 @@ class TrainConfig:
                 f"--size {max(multiple, self.jitter.size // multiple * multiple)}"
                 + (" or a smaller --generator.depth" if deep else "")
             )
+        if self.generator.bridge_steps:
+            self._check_bridge()
+
+    @property
+    def bridge_begins(self) -> float:
+        """Share of the run after which the refining network of a bridge learns."""
+        return self.objective.bridge_from if self.generator.bridge_start == "regression" else 0.0
+
+    def _check_bridge(self) -> None:
+        """Check what a bridge cannot do."""
+        if self.objective.pixel == "cross-entropy":
+            raise UsageError(
+                "a bridge refines images, and the pixel loss cross-entropy is for painted masks; give --preset segment "
+                "for masks, or --objective.pixel l1"
+            )
+        if self.bridge_begins == 1:
+            raise UsageError("bridge from is 1, so that the bridge would never learn; it must be below 1: try 0.5")
+        if self.bridge_begins == 0 and self.generator.bridge_start == "regression" and not self.start:
+            raise UsageError(
+                "bridge from is 0, and there is no regression to refine; name a trained model with --start, or give "
+                "--objective.bridge-from 0.5"
+            )
 
 
 def pix2pix(_recipe: str = "auto") -> TrainConfig:
@@ -236,12 +262,24 @@ def best(recipe: str = "auto") -> TrainConfig:
     )
 
 
+def bridge(recipe: str = "auto") -> TrainConfig:
+    """The preset best for half of the time, then a second network that refines its output in several steps."""
+    config = best(recipe)
+    return replace(
+        config,
+        preset="bridge",
+        generator=replace(config.generator, bridge_steps=8, composition="plain"),
+        optimiser=replace(config.optimiser, half_size_until=min(0.35, config.optimiser.half_size_until)),
+    )
+
+
 PRESETS: dict[str, Callable[[str], TrainConfig]] = {
     "best": best,
     "pix2pix": pix2pix,
     "tutorial": tutorial,
     "small": small,
     "segment": segment,
+    "bridge": bridge,
 }
 
 
@@ -249,8 +287,8 @@ def preset(name: str, recipe: str = "auto") -> TrainConfig:
     """Return the configuration of a preset.
 
     Args:
-        name: best, pix2pix, tutorial, small or segment.
-        recipe: Recipe that it will train, on which best depends.
+        name: best, pix2pix, tutorial, small, segment or bridge.
+        recipe: Recipe that it will train, on which best and bridge depend.
 
     Returns:
         The configuration.

@@ -107,6 +107,8 @@ def choose_composition(
     by_channel = generator.hole_channel or ("erase" in steps and recipe.erase.mask_channel)
     by_colour = generator.hole is not None or recipe.erase.fill not in PER_IMAGE
     composition = generator.composition
+    if composition == "auto" and generator.bridge_steps:
+        composition = "plain"
     if composition == "auto":
         shown = in_channels - by_channel
         composition = "plain"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from calco.errors import ModelError
 from calco.inference.folder import find_folder, read_weights
+from calco.networks.bridge import Bridge
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 
 
@@ -108,9 +109,14 @@ def start_from(path: str, networks: Mapping[str, nn.Module]) -> str:
     """
     folder = find_folder(path, command="calco train", names="the run or the model folder to start from")
     weights = read_weights(folder)
+    bridged = any(key.startswith("backbone.refiner.") for key in weights)
     lines = []
     for name, network in networks.items():
-        took = take_weights(network, _of_checkpoint(Path(path), name) if name == "discriminator" else weights)
+        given = _of_checkpoint(Path(path), name) if name == "discriminator" else weights
+        backbone = getattr(network, "backbone", None)
+        if isinstance(backbone, Bridge) and backbone.regression is not None and not bridged:
+            network, given = backbone.regression, {key.removeprefix("backbone."): t for key, t in weights.items()}
+        took = take_weights(network, given)
         if name == "generator":
             check_shared(path, took)
         if name != "averaged" and took.taken:

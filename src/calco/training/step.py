@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.evaluation.perceptual import Perceptual, features
+from calco.networks.bridge import Bridge, between, emphasis, training_shares
 from calco.networks.build import build_discriminator, build_generator
 from calco.networks.discriminators import FixedFeatures, Judgements, MultiScale, Projected
 from calco.networks.efficientnet_unet import begin_with_imagenet
@@ -38,10 +39,12 @@ class Networks(TrainableNetworks):
 
     Attributes:
         generate, discriminate: Networks to call for gradients that all processes share.
+        refines: The refining network of a bridge learns, and not its regression.
         frozen_discriminator: Discriminator to call for the generator's loss, without gradients of its own.
     """
 
     averaged: Generator | None
+    refines = False
 
     def __init__(
         self, config: TrainConfig, in_channels: int, out_channels: int, device: torch.device,
@@ -53,7 +56,8 @@ class Networks(TrainableNetworks):
         layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
         self.memory_format: torch.memory_format = layout
         self.generator = build_generator(config.generator, in_channels, out_channels)
-        self.from_imagenet = config.generator.pretrained and begin_with_imagenet(self.generator.backbone)
+        begun = config.generator.pretrained and [begin_with_imagenet(part) for part in self.generator.modules()]
+        self.from_imagenet = any(begun or ())
         self.discriminator: Discriminator | None = None
         if config.objective.gan != "none":
             self.discriminator = build_discriminator(config.discriminator, in_channels, out_channels)
@@ -71,7 +75,6 @@ class Networks(TrainableNetworks):
         self.features = fixed_features(config, device, layout)
         self.live, self.averaged = self.generator, copy.deepcopy(self.generator) if self.ema else None
         self.modules = parts | ({} if self.averaged is None else {"averaged": self.averaged})
-        self.wrapped_generator = group.wrap(self.generator)
         self.wrapped_discriminator = group.wrap(self.discriminator) if self.discriminator else None
         options = config.optimiser
         self.optimisers = {
@@ -80,15 +83,46 @@ class Networks(TrainableNetworks):
             )
             for name, part in parts.items()
         }
-        self.generate: Callable[[Tensor], Tensor] = self.wrapped_generator
         self.discriminate: Judge | None = self.wrapped_discriminator
         self.frozen_discriminator: Judge | None = self.discriminator
+        self._begin(refining=self.bridge is not None and self.bridge.regression is None)
         if config.compute.compile:
             need_compiler(device)
-            self.generate = torch.compile(self.wrapped_generator)
             if self.discriminator and self.wrapped_discriminator:
                 self.discriminate = torch.compile(self.wrapped_discriminator)
                 self.frozen_discriminator = torch.compile(self.discriminator)
+
+    @property
+    def bridge(self) -> Bridge | None:
+        """The generator's backbone if it is a bridge."""
+        return self.generator.backbone if isinstance(self.generator.backbone, Bridge) else None
+
+    def refine(self, refining: bool) -> bool:
+        """Let the refining network of a bridge learn, or its regression; return whether that is a change."""
+        changes = self.bridge is not None and refining != self.refines
+        if changes:
+            self._begin(refining=refining)
+        return changes
+
+    def _begin(self, *, refining: bool) -> None:
+        """Prepare the part of the generator that learns from now on."""
+        self.refines = refining
+        if (bridge := self.bridge) is not None:
+            regression, average = bridge.regression, self.averaged and self.averaged.backbone
+            bridge.refiner.requires_grad_(refining)
+            if regression is not None:
+                regression.requires_grad_(not refining)
+                if refining and isinstance(average, Bridge) and average.regression is not None:
+                    # The refining network learns from the starts that the model will have.
+                    regression.load_state_dict(average.regression.state_dict())
+            for part in (bridge, average):
+                if isinstance(part, Bridge):
+                    part.refines = refining
+                    part.train(part.training)
+        self.wrapped_generator = self.group.wrap(self.generator)  # which averages the gradients of what learns
+        self.generate: Callable[..., Tensor] = self.wrapped_generator
+        if self.config.compute.compile:
+            self.generate = torch.compile(self.wrapped_generator)
 
     @property
     def adversary(self) -> Discriminator | None:
@@ -133,6 +167,14 @@ class _Pass:
         self.change: Callable[[Tensor], Tensor] = draw(self.x) if networks.augments else lambda x: x
         with torch.no_grad():
             self.condition, self.real = self.change(self.x), self.seen(self.y)
+        self.noised: tuple[Tensor, ...] = ()
+        self.emphasis: Tensor | float = 1.0
+        if networks.refines and networks.bridge is not None:
+            with torch.no_grad(), networks.autocast():
+                start = networks.bridge.start(self.x)
+            share, noise = training_shares(len(self.x)).to(self.x.device), torch.randn(self.y.shape).to(self.y.device)
+            self.noised = start, between(self.y, start, share, noise), share
+            self.emphasis = emphasis(share)
         self.output: Tensor | None = None
         self.fake: Seen | None = None
 
@@ -146,7 +188,7 @@ class _Pass:
         """Generate, and look at it, unless that was done for the discriminator."""
         if self.output is None or (torch.is_grad_enabled() and not self.output.requires_grad):
             with self.networks.autocast():
-                self.output = self.networks.generate(self.x)
+                self.output = self.networks.generate(self.x, *self.noised)
             self.fake = self.seen(self.output)
         return self.output
 
@@ -309,7 +351,7 @@ def _generator_terms(networks: Networks, each: _Pass) -> dict[str, tuple[float, 
     out, weight = each.generate().float(), each.weight
     fake, real, given = each.fake, each.real, each.condition
     assert fake is not None
-    terms = {"g_pixel": (objective.pixel_weight, pixel_loss(objective, out, each.y, weight))}
+    terms = {"g_pixel": (objective.pixel_weight, pixel_loss(objective, out, each.y, weight * each.emphasis))}
     if judge:
         with networks.autocast():
             judged = judge(given, fake.image, fake.features)

@@ -4,6 +4,7 @@ import logging
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,6 +106,7 @@ class Translation(Task[Batch]):
         self.started = "" if resume or not config.start else start_from(config.start, self.networks.modules)
         self.lower_is_better = METRICS[self.config.keep.best_by].better == "lower"
         self._mean_target: Image | None = None
+        self.best_scores: dict[str, float] = {}  # of the regression and of the bridge that refines it
 
     @staticmethod
     def less_memory(config: TrainConfig, *, resume: bool) -> str:
@@ -133,15 +135,20 @@ class Translation(Task[Batch]):
         return f"recipe {config.recipe.recipe}, ", f"{self.device} in {NAMES[self.networks.dtype]}"
 
     def position(self) -> dict[str, Any]:
-        """Origin of the first weights."""
-        return {"started": self.started}
+        """Origin of the first weights; of a bridge, the part that learns, and the best scores of both."""
+        return {"started": self.started, "refines": self.networks.refines, "best_scores": self.best_scores}
 
     def load_position(self, position: Mapping[str, Any]) -> None:
-        """Restore the origin of the first weights."""
+        """Restore what `position` returned."""
         self.started = str(position.get("started", ""))
+        self.networks.refine(bool(position.get("refines")))
+        self.best_scores = dict(position.get("best_scores", {}))
 
-    def rate(self, step: int, progress: float) -> float:  # noqa: ARG002
-        """Learning rate at a share of the run, on which size and adversary depend too."""
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate at a share of the run, on which size, adversary and bridge depend too."""
+        if self.networks.refine(progress >= self.config.bridge_begins):
+            number = self.config.generator.bridge_steps
+            LOG.info(f"step {step}: the regression is fixed; the network that refines it in {number} steps learns now")
         self.networks.adversarial = progress >= self.config.objective.gan_from
         self.networks.halves = progress < self.config.optimiser.half_size_until
         return rate_at(self.config, progress)
@@ -179,6 +186,9 @@ class Translation(Task[Batch]):
             notes.append(
                 f"{METRICS[keep.best_by].label} is undefined for all validation pairs: the last weights are kept"
             )
+        if self.networks.bridge is not None and keep.best_by in scores:
+            part, better = "bridge" if self.networks.refines else "regression", min if self.lower_is_better else max
+            self.best_scores[part] = better(scores[keep.best_by], self.best_scores.get(part, scores[keep.best_by]))
         caption = f"epoch {epoch}  step {step}  L1 {_shown('l1', scores)}  "
         caption += f"IoU {_shown('iou', scores)}" if "iou" in scores else f"PSNR {_shown('psnr', scores)} dB"
         summary = f"{caption}  SSIM {_shown('ssim', scores)}"
@@ -218,20 +228,32 @@ class Translation(Task[Batch]):
 
     def save_model(self, folder: Path, step: int, scores: Mapping[str, float], provenance: dict[str, Any]) -> None:
         """Write the model folder from the present weights."""
-        info = self.info(step, scores, provenance)
-        save_model(folder, info, self.networks.kept.state_dict(), self.mean_target())
+        info, weights = self.info(step, scores, provenance), self.networks.kept.state_dict()
+        if self._regression_alone:
+            weights = {
+                name.replace("backbone.regression.", "backbone."): tensor
+                for name, tensor in weights.items()
+                if not name.startswith("backbone.refiner.")
+            }
+        save_model(folder, info, weights, self.mean_target())
 
     def info(
         self, step: int, scores: Mapping[str, float] | None, provenance: dict[str, Any] | None = None
     ) -> ModelInfo:
         """Description of the present model, as `model.json` holds it."""
         config = self.config
+        chosen = replace(config.generator, bridge_steps=0) if self._regression_alone else config.generator
         return ModelInfo(
-            generator=config.generator, recipe=config.recipe, jitter=config.jitter, in_channels=self.data.in_channels,
+            generator=chosen, recipe=config.recipe, jitter=config.jitter, in_channels=self.data.in_channels,
             out_channels=self.data.out_channels, source=config.source, split=config.split, seed=config.seed, step=step,
             scores=dict(scores or {}),
             provenance=(provenance or {}) | ({"start": self.started} if provenance and self.started else {}),
         )  # fmt: skip
+
+    @property
+    def _regression_alone(self) -> bool:
+        """Whether the model is the regression of a bridge that has not learned yet, and is kept as such a model."""
+        return self.networks.bridge is not None and not self.networks.refines
 
     def mean_target(self) -> Image:
         """Mean of the training targets, resized to one size: HWC uint8."""
@@ -246,10 +268,19 @@ class Translation(Task[Batch]):
         return self._mean_target
 
     def closing_remark(self, losses: Mapping[str, float]) -> str:
-        """Balance of the two networks."""
-        if self.config.objective.gan == "none" or not losses:
-            return ""
-        return balance(self.config.objective, losses["d_real"], losses["d_fake"])
+        """Balance of the two networks, and whether a bridge improved on its regression."""
+        remarks = []
+        if self.config.objective.gan != "none" and losses:
+            remarks.append(balance(self.config.objective, losses["d_real"], losses["d_fake"]))
+        if len(self.best_scores) == 2:
+            regression, bridge = self.best_scores["regression"], self.best_scores["bridge"]
+            improved = bridge < regression if self.lower_is_better else bridge > regression
+            label = METRICS[self.config.keep.best_by].label
+            remarks.append(
+                f"The bridge's best validation {label} is {bridge:.4g}, that of its regression {regression:.4g}"
+                + ("." if improved else ", which is the kept model. Train longer, or leave the bridge out.")
+            )
+        return " ".join(remarks)
 
     def evaluate_command(self, folder: Path) -> str:
         """Command that evaluates the trained model."""
@@ -285,10 +316,11 @@ def describe_start(generator: GeneratorConfig, from_imagenet: bool) -> str:
 def summary(config: TrainConfig, data: Data) -> str:
     """Describe the data set and the sizes of the networks, one line each."""
     network = build_generator(config.generator, data.in_channels, data.out_channels)
+    bridged = f" and a bridge of {steps} steps" if (steps := config.generator.bridge_steps) else ""
     lines = [
         data.source.summary(),
         "pairs: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
-        f"generator: {config.generator.architecture}, {count_parameters(network):,} parameters, "
+        f"generator: {config.generator.architecture}{bridged}, {count_parameters(network):,} parameters, "
         f"{data.in_channels} channels in, {data.out_channels} out",
     ]
     if config.start:
