@@ -130,10 +130,15 @@ def strong(run: Path, **options) -> calco.Translator:
     return translator
 
 
+def strengthened(run: Path, folder: Path) -> Path:
+    """The same as a model folder."""
+    translator = strong(run)
+    save_model(folder, translator.info, translator.generator.state_dict(), translator.mean_target)
+    return folder
+
+
 def test_calco_translate_refines_in_the_steps_asked_for(run: Path, tmp_path: Path, photo: np.ndarray) -> None:
-    model = tmp_path / "model"
-    strengthened = strong(run)
-    save_model(model, strengthened.info, strengthened.generator.state_dict(), None)
+    model = strengthened(run, tmp_path / "model")
     (tmp_path / "in").mkdir()
     imaging.write(tmp_path / "in" / "a.png", photo)
 
@@ -144,8 +149,20 @@ def test_calco_translate_refines_in_the_steps_asked_for(run: Path, tmp_path: Pat
     first, more = translated(), translated(steps=7, overwrite=True)
     assert not np.array_equal(first, more)
     assert not np.array_equal(translated(steps=7, noise_seed=1, overwrite=True), more)
-    with pytest.raises(CalcoError, match="made by another"):
+    with pytest.raises(CalcoError, match="what another model or other options made"):
         translated(steps=9)
+
+
+def test_calco_evaluate_scores_the_steps_asked_for(run: Path, tmp_path: Path, images: Path) -> None:
+    model = strengthened(run, tmp_path / "model")
+    few, many = (
+        calco.evaluate(
+            calco.EvaluateConfig(model=model, images=images, out=tmp_path / f"{steps}", limit=2, steps=steps)
+        )
+        for steps in (1, 6)
+    )
+    assert few.cases[0].scores != many.cases[0].scores
+    assert "a bridge of 6 steps" in (tmp_path / "6" / "report.html").read_text()
 
 
 def test_tiles_of_a_large_image_show_no_seam(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

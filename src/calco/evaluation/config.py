@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from calco.data.config import Kind
 from calco.errors import UsageError
+from calco.networks.config import MOST_STEPS
 from calco.records import check_numbers
 from calco.work import Engine, Name
 
@@ -39,6 +40,9 @@ class EvaluateConfig:
 
     masks: Annotated[str | None, arg(metavar="FOLDER")] = None
     """Folder of stroke masks for the recipe erase, if that of the training is not here."""
+
+    steps: Annotated[int | None, arg(metavar="INT")] = None
+    """Steps in which a model of the preset bridge refines its output; by default those of its training."""
 
     limit: int = 0
     """Largest number of images, chosen by hash; 0 takes all."""
@@ -86,7 +90,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Check the numbers and the engine."""
-        check_numbers(self)
+        check_numbers(self, steps=(1, MOST_STEPS))
         self.workers()
         for name, default in (("judge_palette", None), ("judge_values", "signed"), ("gallery", "scored")):
             if self.judge is None and getattr(self, name) != default:

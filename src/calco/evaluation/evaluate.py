@@ -60,7 +60,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
 
     report = progress or (lambda _stage, _done, _total: None)
     model, images, seed, engine = config.model, config.images, config.seed, config.workers()
-    translator = load(model)
+    translator = _loaded(model, config.steps)
     info = _info_here(translator.info, config)
     given = {name: value for name in _OF_SOURCE if (value := getattr(config, name)) is not None}
     source = replace(info.source, **given)  # as in training, except for what is named
@@ -84,7 +84,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
         spread = None
         if engine != HERE:
             bare = PairDataset(replace(found, items=(), masks=None), [], make, info.jitter, seed, train=False)
-            one = _One(model=str(model), dataset=bare)
+            one = _One(model=str(model), steps=config.steps, dataset=bare)
             spread = partial(_spread, engine, one, dataset)
         card = scoring.evaluate(
             lambda image: translator(image, native=True),
@@ -117,13 +117,21 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
     return card
 
 
+def _loaded(model: str | Path, steps: int | None) -> Translator:
+    """Load a model that refines its output in so many steps if it is a bridge."""
+    translator = load(model)
+    translator.refine_in(steps)
+    return translator
+
+
 def _info_here(info: ModelInfo, config: EvaluateConfig) -> ModelInfo:
     """Return the description of a model with the recipe and the masks of this machine."""
     recipe = recipe_here(info.recipe, config.recipe)
     if config.masks is not None:
         holes = recipe.erase.holes if recipe.erase.masks else "masks"
         recipe = replace(recipe, erase=replace(recipe.erase, masks=config.masks, holes=holes))
-    return replace(info, recipe=recipe)
+    steps = info.generator.bridge_steps if config.steps is None else config.steps
+    return replace(info, recipe=recipe, generator=replace(info.generator, bridge_steps=steps))
 
 
 def compare(config: CompareConfig) -> tuple[dict[str, Scorecard], Path]:
@@ -188,11 +196,12 @@ class _One:
     """Work of another process, which scores images; called there, it loads the model."""
 
     model: str
+    steps: int | None  # of a bridge
     dataset: PairDataset  # makes pairs of items; has none itself
     examiner: Examiner | None = None  # scores the pairs
 
     def __call__(self) -> Callable[[Item], Found | str]:
-        return partial(self.found, load(self.model))
+        return partial(self.found, _loaded(self.model, self.steps))
 
     def found(self, translator: Translator, item: Item) -> Found | str:
         """Return the scores of an image, or why it could not be read."""
@@ -251,7 +260,8 @@ def about(info: ModelInfo, source: Source, damaged: dict[str, str]) -> dict[str,
         "Trained on": f"{known.get('images', 'unknown')} ({learned})",
         "Training": f"{info.step} steps, epoch {known.get('epoch', '?')}, seed {info.seed}",
         "Generator": f"{info.generator.architecture}, {info.generator.filters} filters, depth {info.generator.depth}, "
-        f"composition {info.generator.composition}",
+        f"composition {info.generator.composition}"
+        + (f", a bridge of {steps} steps" if (steps := info.generator.bridge_steps) else ""),
         "Size": f"{info.jitter.size} pixels ({info.jitter.fit})",
         "Scored on": source.summary(),
         "Could not be read": "; ".join(f"{key}: {reason}" for key, reason in damaged.items()) or "none",
