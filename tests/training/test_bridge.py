@@ -226,6 +226,7 @@ def test_a_bridge_may_start_at_the_input(images: Path, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_several_processes_train_a_bridge(images: Path, tmp_path: Path) -> None:
     requires(_installed("accelerate"), "accelerate", "pip install 'calco[processes]'")
     config = bridged(images, tmp_path / "run")

@@ -6,15 +6,14 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from calco.errors import CalcoError
 from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 
 Backbone = UNet | ResnetGenerator | EfficientNetUNet
 
-# The square root of the noise's rate rises linearly in the first half and falls in the second, between the rates of
-# Liu et al., appendix D: 0.1 at the ends, and 0.3 where the rise would have led in the whole time.
+# The square root of the noise's rate rises linearly in the first half and falls in the second, as the authors of the
+# bridge have it in their experiments: 0.1 at the ends, and 0.3 where the rise would have led in the whole time.
 _LOW: Final = math.sqrt(0.1)
 _SLOPE: Final = math.sqrt(0.3) - _LOW
 VARIANCE: Final = 2 * ((_LOW + _SLOPE / 2) ** 3 - _LOW**3) / (3 * _SLOPE)
@@ -114,7 +113,7 @@ class Bridge(nn.Module):
 
     Args:
         refiner: Network of `refiner_channels` inputs and the image's outputs.
-        regression: Network of the start; None starts at the input, which then has the output's channels.
+        regression: Network of the start, of the same depth; None starts at the input, which then has the output's channels.
         steps: Number of steps, unless `sample` is given another.
 
     Attributes:
@@ -124,8 +123,6 @@ class Bridge(nn.Module):
 
     def __init__(self, refiner: Backbone, regression: Backbone | None, *, steps: int) -> None:
         super().__init__()
-        if regression is not None and regression.depth != refiner.depth:
-            raise CalcoError("both networks of a bridge must halve the size equally often")
         self.regression, self.refiner = regression, refiner
         self.depth, self.steps = refiner.depth, steps
         self.seed, self.refines = 0, True
