@@ -113,7 +113,7 @@ class Bridge(nn.Module):
 
     Args:
         refiner: Network of `refiner_channels` inputs and the image's outputs.
-        regression: Network of the start, of the same depth; None starts at the input, which then has the output's channels.
+        regression: Network of the start, of the same depth; None starts at the input, which has the output's channels.
         steps: Number of steps, unless `sample` is given another.
 
     Attributes:
