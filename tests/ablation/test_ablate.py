@@ -11,6 +11,7 @@ import pytest
 
 import calco.ablation.ablate
 from calco import AblateConfig, CalcoError, EvaluateConfig, ablate, evaluate, imaging
+from calco.ablation.curves import Curve, times_to_quality
 from calco.ablation.results import markdown_differences, markdown_seeds, markdown_table, summarise
 from calco.ablation.variants import all_variants
 from calco.cli import main
@@ -20,6 +21,7 @@ from calco.evaluation.scores import Score
 from calco.training.config import preset
 from calco.training.trainer import Trainer
 
+SVG = "{http://www.w3.org/2000/svg}"
 TINY = (
     "--recipe colorize --size 16 --resize 18 --generator.depth 3 --generator.filters 4 --discriminator.filters 4 "
     "--discriminator.patch 16 --batch 4 --validate-steps 2 --log-steps 2 --validation-pairs 2 --samples 1 "
@@ -56,7 +58,7 @@ def done(images, tmp_path_factory):
 def untrained(monkeypatch) -> list[str]:
     """Names of the runs that are trained, which is an error."""
     names: list[str] = []
-    monkeypatch.setattr(calco.ablation.ablate, "train", lambda each, **_: names.append(Path(each.out).name))
+    monkeypatch.setattr(calco.ablation.ablate, "run_task", lambda _, each, **_o: names.append(Path(each.out).name))
     return names
 
 
@@ -84,9 +86,13 @@ def test_the_folder_shows_what_was_found(done):
     text = done.report.read_text()
     assert markdown_table(table) in text and markdown_differences(table) in text
     svg = ElementTree.fromstring((done.folder / f"{table.data}-curves.svg").read_text())
-    paths = [each.get("class") for each in svg.iter("{http://www.w3.org/2000/svg}path")]
-    assert sorted(paths) == ["smooth c0", "smooth c1"]
-    assert {"small", "l1"} <= {each.text for each in svg.iter("{http://www.w3.org/2000/svg}text")}
+    panels = [each for each in svg.iter(f"{SVG}g") if each.get("class") == "panel"]
+    assert len(panels) >= 3, "L1, PSNR and SSIM, whatever the variants choose their best model by"
+    for panel in panels:
+        assert sorted(each.get("class") for each in panel.iter(f"{SVG}path")) == ["smooth c0", "smooth c1"]
+    texts = [each.text for each in svg.iter(f"{SVG}text")]
+    assert {"small", "l1", "L1 ↓", "PSNR ↑", "SSIM ↑"} <= {*texts}
+    assert texts.count("small") == 1, "the names stand once, below all panels"
     sheet = imaging.read(done.folder / f"{table.data}-images.png")
     assert sheet.shape[1] > 4 * 100, "input, two outputs, target"
     record = json.loads((done.folder / "ablation.json").read_text())
@@ -129,25 +135,28 @@ def test_resumed_after_a_kill_the_table_is_that_of_an_undisturbed_call(images, d
         with pytest.raises(Killed):
             ablate(config(images, tmp_path / "cut"))
     started: list[tuple[str, bool]] = []
-    train = calco.ablation.ablate.train
+    run_task = calco.ablation.ablate.run_task
 
-    def noted(each, *, resume=False, progress=True):
+    def noted(kind, each, *, resume=False, progress=True):
         started.append((Path(each.out).name.rpartition("-")[0].rpartition("-")[2], resume))
-        return train(each, resume=resume, progress=progress)
+        return run_task(kind, each, resume=resume, progress=progress)
 
-    monkeypatch.setattr(calco.ablation.ablate, "train", noted)
+    monkeypatch.setattr(calco.ablation.ablate, "run_task", noted)
     again = ablate(config(images, tmp_path / "cut"))
     assert started == [("l1", True)]
-    assert again.report.read_text() == done.report.read_text()
+    assert markdown_table(again.data[0]) == markdown_table(done.data[0])
+    assert markdown_differences(again.data[0]) == markdown_differences(done.data[0])
+    ours, theirs = (each.data[0].curves["l1"][0] for each in (again, done))
+    assert [scores for _, scores in ours.points] == [scores for _, scores in theirs.points], "but for the minutes"
 
 
 def test_a_run_that_fails_is_reported_and_the_others_count(images, done, tmp_path, monkeypatch):
     folder = Path(shutil.copytree(done.folder, tmp_path / "copied"))
 
-    def fails(each, **_options):
+    def fails(_kind, each, **_options):
         raise CalcoError(f"step 3: g_pixel nan, with seed {each.seed}")
 
-    monkeypatch.setattr(calco.ablation.ablate, "train", fails)
+    monkeypatch.setattr(calco.ablation.ablate, "run_task", fails)
     again = ablate(config(images, folder, seeds=(0, 1)))
     name = f"{again.data[0].data}-l1-seed1"
     assert again.failed[name] == "step 3: g_pixel nan, with seed 1"
@@ -171,6 +180,58 @@ def test_variants_share_the_limit_and_keep_their_size(images, tmp_path):
     found = all_variants(config(images, tmp_path, variants=("wide=small --size 32 --resize 36",)))
     assert [each.jitter.size for each in found.values()] == [16, 32]
     assert all(each.limit.steps == 6 and not each.limit.minutes for each in found.values())
+
+
+def test_a_curve_ends_with_the_scores_of_the_table(done):
+    (table,) = done.data
+    for name, by_seed in table.curves.items():
+        curve, scores = by_seed[0], table.variants[name].scores
+        assert len(curve.points) == 3 and not (done.folder / "runs" / f"{table.data}-{name}-seed0" / "curve").exists()
+        assert {"l1", "psnr", "ssim"} <= curve.final.keys()
+        for metric in ("l1", "psnr", "ssim"):
+            assert curve.final[metric] == pytest.approx(scores[metric].mean)
+            assert curve.final[metric] in [pytest.approx(each[metric]) for _, each in curve.points]
+
+
+def test_variants_that_train_on_other_pairs_are_scored_on_the_same_and_a_line_says_so(images, tmp_path):
+    options = TINY.replace("colorize", "sketch")
+    styles = ("thick=small --line-weight 2 2",)
+    result = ablate(config(images, tmp_path / "out", variants=styles, options=options, steps=2))
+    cards = [Scorecard.load(folder) for folder in (result.folder / "scores").iterdir()]
+    assert cards[0].setting == cards[1].setting and "sketch.line_weight" in cards[0].setting
+    (note,) = result.data[0].notes
+    reason = "sketch.line_weight (2.0, 2.0) (scored: (1.0, 1.0))"
+    assert note == f"thick was trained on other pairs than it is scored on: {reason}"
+    # The other way round, no score of the first call counts any more.
+    again = ablate(config(images, tmp_path / "out", presets=(), variants=(*styles, "small=small"), options=options,
+                          steps=2))  # fmt: skip
+    cards = [Scorecard.load(folder) for folder in (result.folder / "scores").iterdir()]
+    assert {card.setting["sketch.line_weight"] for card in cards} == {"(2.0, 2.0)"}
+    assert again.data[0].notes[0].startswith("small was trained on other pairs")
+
+
+def curve(*points: tuple[float, float], style: str = "pencil") -> Curve:
+    """A curve of the mean error from minutes and values; the model of the last point is kept."""
+    return Curve(setting={"style": style}, points=[(m, {"l1": v}) for m, v in points], final={"l1": points[-1][1]})
+
+
+def test_minutes_until_a_variant_reached_what_another_ended_with():
+    first = {0: curve((1, 0.3), (2, 0.2), (3, 0.1)), 1: curve((1, 0.3), (2, 0.2), (3, 0.2))}
+    other = {0: curve((2, 0.15), (4, 0.05)), 1: curve((2, 0.3), (4, 0.25))}
+    ours, theirs = times_to_quality({"first": first, "other": other})
+    assert (ours.variant, ours.other, theirs.variant, theirs.other) == ("other", "first", "first", "other")
+    assert ours.text("l1") == "4.00 (1 of 2 seeds)"
+    assert theirs.text("l1") == "2.00 (1 of 2 seeds)", "seed 0 never came to 0.05, seed 1 to 0.25 after two minutes"
+    (never, _) = times_to_quality({"first": {0: curve((1, 0.1))}, "other": {0: curve((1, 0.2))}})
+    assert never.text("l1") == "not reached"
+
+
+def test_curves_of_other_pairs_are_left_out_with_a_note():
+    cards = {name: {0: card({"a": 0.1, "b": 0.3})} for name in ("first", "other")}
+    curves = {"first": {0: curve((1, 0.1))}, "other": {0: curve((1, 0.2), style="ink")}}
+    table = summarise("set", cards, curves=curves)
+    assert [*table.curves] == ["first"] and not table.times
+    assert table.notes[0].startswith("other, seed 0: scored on other pairs in an earlier call")
 
 
 @pytest.mark.slow

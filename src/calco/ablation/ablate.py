@@ -5,20 +5,27 @@ import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from calco import imaging, journal
 from calco.ablation import figures
 from calco.ablation.config import AblateConfig
-from calco.ablation.results import DataScores, markdown_differences, markdown_seeds, markdown_table, summarise
+from calco.ablation.curves import Curve, SampledTranslation, shared_metrics
+from calco.ablation.results import (
+    DataScores,
+    markdown_differences,
+    markdown_seeds,
+    markdown_table,
+    markdown_times,
+    summarise,
+)
 from calco.ablation.scoring import Scoring
 from calco.ablation.variants import all_variants
 from calco.addresses import redact_record
 from calco.errors import CalcoError, MissingExtraError, UsageError, WriteError, brief
 from calco.evaluation.comparison import differences
-from calco.evaluation.metrics import METRICS
 from calco.evaluation.scorecard import Scorecard
 from calco.files import atomic_write, read_json, write_json
 from calco.outputs import writing_folder
@@ -27,7 +34,8 @@ from calco.report.page import count
 from calco.training.config import TrainConfig
 from calco.training.log import duration
 from calco.training.task import absolute_path
-from calco.training.translation import load_config, train
+from calco.training.trainer import run_task
+from calco.training.translation import load_config
 
 RECORD: Final = "ablation.json"
 FORMAT: Final = 1
@@ -94,12 +102,12 @@ def ablate(
     with writing_folder(folder, _VERB, apart="runs") as outputs:
         outputs.check([folder / "ablation.md", folder / RECORD])
         _record_cells(folder, cells)
-        cards, failed = _work(config, cells, folder, progress=progress)
-        if not cards:
+        reached, failed = _work(config, cells, folder, progress=progress)
+        if not reached:
             name, reason = next(iter(failed.items()))
             raise CalcoError(f"no run could be scored; the first, {name}: {reason}")
-        ablation = Ablation(folder=folder, data=[_summary(name, each) for name, each in cards.items()], failed=failed)
-        _write_results(ablation, config, cells, cards)
+        ablation = Ablation(folder=folder, data=[each.summary(name) for name, each in reached.items()], failed=failed)
+        _write_results(ablation, config, cells, reached)
     return ablation
 
 
@@ -174,14 +182,35 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     return ""
 
 
-Cards = dict[str, dict[str, dict[int, Scorecard]]]
-"""Data set, variant, seed, scores."""
+@dataclass
+class _Found:
+    """What the runs on one data set have reached."""
+
+    scoring: Scoring
+    cards: dict[str, dict[int, Scorecard]] = field(default_factory=dict)  # variant, seed, scores
+    curves: dict[str, dict[int, Curve]] = field(default_factory=dict)  # the same
+    notes: dict[str, None] = field(default_factory=dict)  # each once, in order
+
+    def add(self, cell: Cell, run: Path, out: Path) -> None:
+        """Score a run, unless its scores are there."""
+        card = self.scoring.read(out) or self.scoring.score(run, out, cell.name)
+        curve = self.scoring.curve(run, out)
+        self.cards.setdefault(cell.variant, {})[cell.config.seed] = card
+        self.curves.setdefault(cell.variant, {})[cell.config.seed] = curve
+        if differs := self.scoring.trained_otherwise(load_config(run / "config.yaml")):
+            self.notes[f"{cell.variant} was trained on other pairs than it is scored on: {differs}"] = None
+
+    def summary(self, data: str) -> DataScores:
+        """Put the scores together."""
+        runs = {f"{variant}, seed {seed}": card for variant, each in self.cards.items() for seed, card in each.items()}
+        return summarise(data, self.cards, [*differences(runs), *self.notes], curves=self.curves)
 
 
-def _work(config: AblateConfig, cells: Sequence[Cell], folder: Path, *, progress: bool) -> tuple[Cards, dict[str, str]]:
-    """Train and score all cells that are not finished; return the scores, and why others have none."""
-    cards: Cards = {data: {} for data in dict.fromkeys(cell.data for cell in cells)}
-    scorings: dict[str, Scoring] = {}
+def _work(
+    config: AblateConfig, cells: Sequence[Cell], folder: Path, *, progress: bool
+) -> tuple[dict[str, _Found], dict[str, str]]:
+    """Train and score all cells that are not finished; return the scores by data set, and why others have none."""
+    found: dict[str, _Found] = {}
     failed: dict[str, str] = {}
     spent: list[float] = []
     try:
@@ -194,22 +223,19 @@ def _work(config: AblateConfig, cells: Sequence[Cell], folder: Path, *, progress
                 if not done:
                     _train(cell, run, progress=progress)
                     spent.append(time.monotonic() - started)
-                if cell.data not in scorings:
+                if cell.data not in found:
                     same = [each.config.jitter for each in cells if each.data == cell.data]
-                    scorings[cell.data] = _scoring(config, load_config(run / "config.yaml"), same)
-                scoring, out = scorings[cell.data], folder / "scores" / cell.name
-                card = scoring.read(out) or scoring.score(run, out, cell.name)
+                    found[cell.data] = _Found(_scoring(config, load_config(run / "config.yaml"), same))
+                found[cell.data].add(cell, run, folder / "scores" / cell.name)
             except (UsageError, WriteError, MissingExtraError):
                 raise
             except CalcoError as error:
                 failed[cell.name] = str(error)
                 _log.warning(f"{cell.name} has no scores: {error}")
-                continue
-            cards[cell.data].setdefault(cell.variant, {})[cell.config.seed] = card
     except KeyboardInterrupt:
         _log.info(f"the same command resumes the ablation in {shlex.quote(str(folder))}")
         raise
-    return {data: each for data, each in cards.items() if each}, failed
+    return {data: each for data, each in found.items() if each.cards}, failed
 
 
 def _scoring(config: AblateConfig, first: TrainConfig, jitters: Sequence[Any] = ()) -> Scoring:
@@ -231,10 +257,9 @@ def _has_ended(run: Path) -> bool:
 
 def _train(cell: Cell, run: Path, *, progress: bool) -> None:
     """Train a cell, from its last checkpoint if there is one."""
-    if (run / "config.yaml").is_file():
-        train(replace(load_config(run / "config.yaml"), out=str(run)), resume=True, progress=progress)
-    else:
-        train(replace(cell.config, out=str(run)), progress=progress)
+    resume = (run / "config.yaml").is_file()
+    config = load_config(run / "config.yaml") if resume else cell.config
+    run_task(SampledTranslation, replace(config, out=str(run)), resume=resume, progress=progress)
 
 
 def _time_left(config: AblateConfig, runs: Sequence[Path], spent: Sequence[float]) -> str:
@@ -253,12 +278,9 @@ def _time_left(config: AblateConfig, runs: Sequence[Path], spent: Sequence[float
     return f", about {duration(seconds)} of training left"
 
 
-def _summary(data: str, cards: Mapping[str, Mapping[int, Scorecard]]) -> DataScores:
-    runs = {f"{variant}, seed {seed}": card for variant, each in cards.items() for seed, card in each.items()}
-    return summarise(data, cards, differences(runs))
-
-
-def _write_results(ablation: Ablation, config: AblateConfig, cells: Sequence[Cell], cards: Cards) -> None:
+def _write_results(
+    ablation: Ablation, config: AblateConfig, cells: Sequence[Cell], found: Mapping[str, _Found]
+) -> None:
     """Write figures, Markdown and JSON."""
     folder, parts = ablation.folder, list[str]()
     limit = f"{config.steps:,} steps" if config.steps else f"{config.minutes:g} minutes"
@@ -269,16 +291,14 @@ def _write_results(ablation: Ablation, config: AblateConfig, cells: Sequence[Cel
     )
     for scores in ablation.data:
         data = scores.data
-        runs = {
-            variant: [folder / "runs" / f"{data}-{variant}-seed{seed}" for seed in each.seeds]
-            for variant, each in scores.variants.items()
-        }
-        metric = next(cell.config.keep.best_by for cell in cells if cell.data == data)
-        atomic_write(folder / f"{data}-curves.svg", figures.curves(data, runs, metric))
-        image = figures.grid({name: next(iter(each.values())) for name, each in cards[data].items()}, config.num_shown)
+        charted = bool(shared_metrics(scores.curves))
+        if charted:
+            atomic_write(folder / f"{data}-curves.svg", figures.curves(data, scores.curves))
+        cards = found[data].cards
+        image = figures.grid({name: next(iter(each.values())) for name, each in cards.items()}, config.num_shown)
         if image is not None:
             imaging.write(folder / f"{data}-images.png", image)
-        parts.append(_markdown(scores, metric, images=image is not None))
+        parts.append(_markdown(scores, charted=charted, images=image is not None))
     if ablation.failed:
         parts.append("## Without scores\n\n" + "\n".join(f"- {name}: {why}" for name, why in ablation.failed.items()))
     atomic_write(ablation.report, "\n".join(parts))
@@ -288,7 +308,7 @@ def _write_results(ablation: Ablation, config: AblateConfig, cells: Sequence[Cel
     write_json(folder / RECORD, record | asked | {"results": results, "failed": dict(ablation.failed)})
 
 
-def _markdown(scores: DataScores, metric: str, *, images: bool) -> str:
+def _markdown(scores: DataScores, *, charted: bool, images: bool) -> str:
     """Return the section of a data set."""
     first = next(iter(scores.variants))
     parts = [
@@ -300,8 +320,11 @@ def _markdown(scores: DataScores, metric: str, *, images: bool) -> str:
         parts.append(f"Differences from {first} on the same images; an interval without 0 is clear.\n\n{paired}\n")
     if by_seed := markdown_seeds(scores):
         parts.append(f"Means of each seed: how far they lie apart is what the seed changes.\n\n{by_seed}\n")
+    if times := markdown_times(scores):
+        parts.append(f"Minutes of training until a variant reached the final score of another.\n\n{times}\n")
     parts += [f"- {note}" for note in scores.notes]
-    parts.append(f"\n![validation {METRICS[metric].label} against minutes]({scores.data}-curves.svg)\n")
+    if charted:
+        parts.append(f"\n![scores against minutes]({scores.data}-curves.svg)\n")
     if images:
         parts.append(f"![the same images side by side]({scores.data}-images.png)\n")
     return "\n".join(parts)

@@ -1,37 +1,32 @@
 """Figures of an ablation: quality against minutes as SVG, the same images side by side as PNG."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 import cv2
 import numpy as np
 
-from calco import imaging, journal
+from calco import imaging
+from calco.ablation.curves import Curves, shared_metrics
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.scorecard import Case, Scorecard
 from calco.imaging import Image
-from calco.report.charts import line_file
+from calco.report.charts import line_panels
 
 _GAP: Final = 4
 _BAND: Final = 22  # height of a line of text, pixels
 _HEIGHT: Final = 128  # least height of an image in the grid, pixels
 
 
-def validation_curve(run: Path, metric: str) -> list[tuple[float, float]]:
-    """Return minutes of training and validation score from the log of a run."""
-    return [
-        (row["time"] / 60, float(row["validation"][metric]))
-        for row in journal.read(run / "log.jsonl")
-        if metric in row.get("validation", {})
-    ]
-
-
-def curves(data: str, runs: Mapping[str, Sequence[Path]], metric: str) -> str:
-    """Return the validation curves of all runs on a data set as SVG, one colour for each variant."""
-    heading = METRICS[metric].heading
-    lines = {name: [validation_curve(run, metric) for run in each] for name, each in runs.items()}
-    return line_file(f"{data}: validation {heading}", lines, "minutes of training", heading)
+def curves(data: str, found: Curves) -> str:
+    """Return the curves of all runs on a data set as SVG: a panel for each metric, one colour for each variant."""
+    panels = {
+        METRICS[metric].heading: {
+            name: [curve.line(metric) for curve in by_seed.values()] for name, by_seed in found.items()
+        }
+        for metric in shared_metrics(found)
+    }
+    return line_panels(f"{data}: scores of the same images over the training", panels, "minutes of training")
 
 
 def grid(cards: Mapping[str, Scorecard], num: int) -> Image | None:

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from calco.ablation.curves import Curves, TimeToQuality, shared_metrics, times_to_quality
 from calco.console import Table as TerminalTable
+from calco.console import cell
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.scorecard import Scorecard
@@ -47,6 +49,7 @@ class DataScores:
     baselines: Mapping[str, Mapping[str, Score]]  # system, metric, score
     num_images: int
     notes: Sequence[str] = ()  # why scores do not compare, or are missing
+    curves: Curves = field(default_factory=dict)  # those that compare
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -63,6 +66,24 @@ class DataScores:
         return terminal_table(
             {**systems, **self.baselines}, self.metrics, title=title, caption="mean and 95% interval; the best in bold"
         )
+
+    @property
+    def times(self) -> list[TimeToQuality]:
+        """Minutes that variants need for each other's final scores, the first variant against each of the others."""
+        return times_to_quality(self.curves)
+
+    def times_table(self) -> TerminalTable | None:
+        """Return these minutes as a table for the terminal; None if there are none."""
+        if not (times := self.times):
+            return None
+        table = TerminalTable(title=f"{self.data}: minutes of training until a final score was reached")
+        for heading in ("variant", "final score of"):
+            table.add_column(heading)
+        for metric in times[0].minutes:
+            table.add_column(cell(METRICS[metric].heading), justify="right")
+        for each in times:
+            table.add_row(cell(each.variant), cell(each.other), *(cell(each.text(name)) for name in each.minutes))
+        return table
 
     def winners(self) -> str:
         """Describe in one sentence in which scores a variant differs from the first one for certain."""
@@ -88,9 +109,14 @@ class DataScores:
         baselines = {
             name: {key: _score_record(score) for key, score in row.items()} for name, row in self.baselines.items()
         }
+        curves = {
+            name: {str(seed): curve.record() for seed, curve in each.items()} for name, each in self.curves.items()
+        }
+        times = [{"variant": each.variant, "other": each.other, "minutes": dict(each.minutes)} for each in self.times]
         result: dict[str, Any] = plain(
-            {"num_images": self.num_images, "notes": list(self.notes), "variants": variants, "baselines": baselines}
-        )
+            {"num_images": self.num_images, "notes": list(self.notes), "variants": variants, "baselines": baselines,
+             "curves": curves, "minutes_until": times}
+        )  # fmt: skip
         return result
 
 
@@ -99,8 +125,9 @@ def _score_record(score: Score) -> dict[str, float | None]:
 
 
 def summarise(
-    data: str, cards: Mapping[str, Mapping[int, Scorecard]], notes: Sequence[str] = (), seed: int = 0
-) -> DataScores:
+    data: str, cards: Mapping[str, Mapping[int, Scorecard]], notes: Sequence[str] = (), seed: int = 0,
+    curves: Curves | None = None,
+) -> DataScores:  # fmt: skip
     """Put the scores of all runs on a data set together.
 
     Intervals come from bootstrap resamples of the images, in which those of one group stay together; differences are
@@ -112,7 +139,15 @@ def summarise(
         cards: Variant, seed, scores; the first variant is the one that others are compared with.
         notes: What is to be said of the scores.
         seed: Seed of the bootstrap.
+        curves: Curves of the runs; those of other pairs than the first one's do not compare, and are left out.
     """
+    curves, others = _comparable(curves or {})
+    if others:
+        notes = [
+            *notes,
+            f"{', '.join(others)}: scored on other pairs in an earlier call, so that curve and minutes do not compare; "
+            "for these, repeat the ablation in another folder",
+        ]
     all_cards = [card for by_seed in cards.values() for card in by_seed.values()]
     first = all_cards[0]
     keys = sorted(set.intersection(*({key for key, _ in card.counted} for card in all_cards)))
@@ -130,7 +165,21 @@ def summarise(
         base = base or (scores, resampled)
         variants[name] = VariantScores(seeds=tuple(by_seed), scores=scores, by_seed=by_metric, differences=differences)
     baselines = {name: first.systems[name] for name in first.baselines}
-    return DataScores(data=data, variants=variants, baselines=baselines, num_images=len(keys), notes=notes)
+    return DataScores(data=data, variants=variants, baselines=baselines, num_images=len(keys), notes=notes,
+                      curves=curves)  # fmt: skip
+
+
+def _comparable(curves: Curves) -> tuple[Curves, list[str]]:
+    """Return the curves that were scored on the pairs of the first one, and the names of the others."""
+    first = next((curve for by_seed in curves.values() for curve in by_seed.values()), None)
+    alike = {
+        name: {seed: curve for seed, curve in by_seed.items() if first and curve.setting == first.setting}
+        for name, by_seed in curves.items()
+    }
+    others = [
+        f"{name}, seed {seed}" for name, by_seed in curves.items() for seed in by_seed.keys() - alike[name].keys()
+    ]
+    return {name: by_seed for name, by_seed in alike.items() if by_seed}, others
 
 
 def _of_variant(
@@ -199,6 +248,19 @@ def markdown_differences(table: DataScores) -> str:
     lines.append("|---|" + "---|" * len(metrics))
     rows = {name: _cells(table.variants[name].differences, metrics, sign=True) for name in others}
     lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
+    return "\n".join(lines)
+
+
+def markdown_times(table: DataScores) -> str:
+    """Return the minutes until final scores as Markdown; empty if there are none."""
+    if not (times := table.times):
+        return ""
+    metrics = shared_metrics(table.curves)
+    lines = ["| variant | final score of | " + " | ".join(METRICS[name].heading for name in metrics) + " |"]
+    lines.append("|---|---|" + "---|" * len(metrics))
+    lines += [
+        f"| {each.variant} | {each.other} | {' | '.join(each.text(name) for name in metrics)} |" for each in times
+    ]
     return "\n".join(lines)
 
 

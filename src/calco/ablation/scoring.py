@@ -1,15 +1,17 @@
 """Scores of the runs of an ablation: all on the same pairs of one split, made in one way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from calco.data.augmentation import whole_side
+from calco.ablation.curves import NUM_IMAGES, Curve, models, remove_models
 from calco.data.config import JitterConfig, SourceConfig, SplitConfig
 from calco.data.curation import limited
 from calco.data.dataset import PairDataset
+from calco.data.palettes import named_palette
 from calco.data.recipe_config import RecipeConfig
 from calco.data.recipes import build_recipe, recipe_title
 from calco.data.sample import Pair
@@ -17,12 +19,19 @@ from calco.data.source import Item, Source, settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError, DataError
+from calco.evaluation.baselines import MODEL
+from calco.evaluation.evaluate import pair_setting
+from calco.evaluation.metrics import mean_class_scores, nan_mean
+from calco.evaluation.perceptual import weight_file
 from calco.evaluation.scorecard import SCORES, Scorecard
-from calco.evaluation.scoring import evaluate
-from calco.files import read_json
+from calco.evaluation.scoring import Examiner, evaluate
+from calco.files import read_json, write_json
 from calco.inference.loading import load
+from calco.inference.translator import Translator
+from calco.training.config import TrainConfig
 
 SPLIT_NAMES = {"validation": "val", "test": "test"}
+CURVE: Final = "curve.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +49,16 @@ class Scoring:
     @property
     def setting(self) -> dict[str, str]:
         """How the pairs are made and chosen, name and value."""
-        size = f"{whole_side(self.jitter) or 'native'} pixels, {self.jitter.fit}"
-        return {
-            "recipe": recipe_title(self.recipe.recipe), "size": size, "split": self.part,
-            "largest number of images": str(self.num_scored or "all"),
+        return pair_setting(self.recipe, self.jitter) | {
+            "split": self.part, "largest number of images": str(self.num_scored or "all"),
         }  # fmt: skip
+
+    def trained_otherwise(self, config: TrainConfig) -> str:
+        """Describe how the pairs of a run's training differ from those that it is scored on; empty if not at all."""
+        ours, theirs = pair_setting(self.recipe, self.jitter), pair_setting(config.recipe, config.jitter)
+        return ", ".join(
+            f"{name} {theirs.get(name)} (scored: {value})" for name, value in ours.items() if value != theirs.get(name)
+        )
 
     def items(self) -> tuple[Source, tuple[Item, ...]]:
         """Open the source; return it with the images to score on.
@@ -71,10 +85,8 @@ class Scoring:
             CalcoError: If no image can be scored.
         """
         source, items = self.items()
-        translator = load(run)
-        source, recipe = settled(source, self.recipe, items, resolved=True)
-        make = build_recipe(recipe, source.kind, source.recipe)
-        dataset = PairDataset(source, items, make, self.jitter, 0, train=False)
+        dataset, recipe = self._dataset(source, items)
+        source, translator = dataset.source, load(run)
         native = translator.info.jitter == self.jitter
         by_key = {item.key: item for item in items}
         trained_on = translator.info.provenance.get("trained_on")
@@ -93,6 +105,12 @@ class Scoring:
             out=out,
         )
 
+    def _dataset(self, source: Source, items: tuple[Item, ...]) -> tuple[PairDataset, RecipeConfig]:
+        """Return the pairs of images, and the recipe that makes them."""
+        source, recipe = settled(source, self.recipe, items, resolved=True)
+        make = build_recipe(recipe, source.kind, source.recipe)
+        return PairDataset(source, items, make, self.jitter, 0, train=False), recipe
+
     def read(self, folder: Path) -> Scorecard | None:
         """Read the scores of an earlier call; None if there are none, or others were asked for."""
         try:
@@ -101,6 +119,44 @@ class Scoring:
         except (CalcoError, KeyError):  # a kill while they were written
             return None
         return None
+
+    def curve(self, run: Path, out: Path) -> Curve:
+        """Score the models of a run's validations and the one it has kept; write the curve to a folder.
+
+        The models are removed when they are scored; a later call reads the curve.
+
+        Raises:
+            CalcoError: If no image can be scored.
+        """
+        if (out / CURVE).is_file():
+            found = Curve.of(read_json(out / CURVE))
+        else:
+            source, items = self.items()
+            dataset, _recipe = self._dataset(source, limited(items, NUM_IMAGES))
+            points = [(minutes, self._means(load(folder), dataset)) for minutes, folder in models(run).values()]
+            found = Curve(setting=self.setting, points=points, final=self._means(load(run), dataset))
+            write_json(out / CURVE, found.record())
+        remove_models(run)
+        return found
+
+    def _means(self, translator: Translator, dataset: PairDataset) -> Mapping[str, float]:
+        """Return the mean of each metric over the images that have it."""
+        info = translator.info
+        palette = named_palette(self.recipe.segment.palette) if info.palette is not None else None
+        examine = Examiner(
+            palette=palette, mean_target=None, perceptual=weight_file() is not None, everything=False,
+            kind=(False, False),
+        )  # fmt: skip
+        native = info.jitter == self.jitter
+        found = examine.each(_pairs(dataset), lambda image: translator(image, native=native))
+        rows = [row for _key, row in found if not isinstance(row, str)]
+        if not rows:
+            raise DataError(f"none of the images of {self.images} can be scored")
+        means = {name: float(nan_mean([row.scores[MODEL][name] for row in rows])) for name in rows[0].scores[MODEL]}
+        if palette:  # over all pixels at once, as in the table
+            total = np.sum([row.confusions[MODEL] for row in rows], axis=0)
+            means |= {name: float(value) for name, value in mean_class_scores(total).items()}
+        return {name: value for name, value in means.items() if np.isfinite(value)}
 
 
 def _pairs(dataset: PairDataset) -> Iterator[Pair]:

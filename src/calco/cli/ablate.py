@@ -30,6 +30,8 @@ def ablate(args: list[str]) -> None:
         show(scores.table())
         if sentence := scores.winners():
             show(f"{scores.data}: {sentence}")
+        if (times := scores.times_table()) is not None:
+            show(times)
         for note in scores.notes:
             warn(note)
     for name, reason in found.failed.items():

@@ -15,9 +15,10 @@ from calco import journal
 from calco.addresses import redact_address
 from calco.checking.check import report_masks
 from calco.data.augmentation import whole_side
-from calco.data.config import SourceConfig
+from calco.data.config import JitterConfig, SourceConfig
 from calco.data.curation import limited
 from calco.data.dataset import PairDataset
+from calco.data.recipe_config import RecipeConfig
 from calco.data.recipes import build_recipe, recipe_here, recipe_title, steps_of
 from calco.data.sample import Pair
 from calco.data.source import Item, Source, settled
@@ -94,7 +95,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
             palette=info.recipe.segment.palette if info.palette is not None else None,
             seen=None if trained_on is None else lambda key: not trained_on.isdisjoint(found.digests(by_key[key])),
             digest=lambda key: found.digest(by_key[key]),
-            setting=_setting(info, seed),
+            setting=pair_setting(info.recipe, info.jitter) | {"seed": str(seed)},
             mean_target=None if translator.mean_target is None else (translator.mean_target / 255).astype(np.float32),
             inception=config.inception,
             judge=judge,
@@ -239,14 +240,13 @@ def _pairs(dataset: PairDataset) -> Iterator[Pair]:
             yield pair
 
 
-def _setting(info: ModelInfo, seed: int) -> dict[str, str]:
-    """Return how inputs are made of images, which must be equal if the scores of two runs are compared."""
-    setting = {"recipe": recipe_title(info.recipe.recipe)}
-    record = to_record(info.recipe)
-    for step in steps_of(info.recipe.recipe):
+def pair_setting(recipe: RecipeConfig, jitter: JitterConfig) -> dict[str, str]:
+    """Return how inputs are made of images, name and value: must be equal if the scores of two runs are compared."""
+    setting = {"recipe": recipe_title(recipe.recipe)}
+    record = to_record(recipe)
+    for step in steps_of(recipe.recipe):
         setting |= {f"{step}.{name}": str(value) for name, value in record.get(step, {}).items()}
-    size = f"{whole_side(info.jitter) or 'native'} pixels, {info.jitter.fit}"
-    return setting | {"size": size, "seed": str(seed)}
+    return setting | {"size": f"{whole_side(jitter) or 'native'} pixels, {jitter.fit}"}
 
 
 def about(info: ModelInfo, source: Source, damaged: dict[str, str]) -> dict[str, str]:

@@ -205,30 +205,40 @@ _FILE_STYLE: Final = (
 )
 
 
-def line_file(title: str, groups: Mapping[str, Sequence[Points]], x_label: str, y_label: str) -> str:
-    """Return a chart as the text of an SVG file: groups of lines, each group in one colour; later ones are dashed."""
-    known = {name: [line for line in group if line] for name, group in groups.items()}
-    points = [point for group in known.values() for line in group for point in line]
-    if not points:
-        points = [(0.0, 0.0), (1.0, 1.0)]
-    xs = [x for x, _y in points]
-    axes = _Axes((0.0, max(xs) or 1.0), _limits([y for _x, y in points]))
+def line_panels(title: str, panels: Mapping[str, Mapping[str, Sequence[Points]]], x_label: str) -> str:
+    """Return charts beside each other as the text of an SVG file.
+
+    Args:
+        title: Title of the file.
+        panels: Label of the vertical axis => name => lines, which have one colour; later names are dashed. All panels
+            have the same names, which stand once below them.
+        x_label: Label of the horizontal axis.
+    """
     top, row = 20.0, 16.0
-    parts, keys = [axes.drawn(x_label, y_label)], []
-    for number, (name, group) in enumerate(known.items()):
-        css = f"c{number % COLOURS}" + (" dashed" if number >= COLOURS else "")
-        parts += [_line(axes, line, line, css, steps=False) for line in group]
-        y = HEIGHT + row * (number + 0.7)
-        keys.append(
-            f'<line class="key {css}" x1="{LEFT}" x2="{LEFT + 22}" y1="{y:.1f}" y2="{y:.1f}"/>'
+    across = min(2, len(panels))
+    names = list(dict.fromkeys(name for groups in panels.values() for name in groups))
+    css = {name: f"c{place % COLOURS}" + (" dashed" if place >= COLOURS else "") for place, name in enumerate(names)}
+    parts = []
+    for number, (y_label, groups) in enumerate(panels.items()):
+        known = {name: [line for line in group if line] for name, group in groups.items()}
+        points = [point for group in known.values() for line in group for point in line]
+        axes = _Axes((0.0, max(x for x, _y in points) or 1.0), _limits([y for _x, y in points]))
+        drawn = [_line(axes, line, line, css[name], steps=False) for name, group in known.items() for line in group]
+        left, down = number % across * WIDTH, top + number // across * HEIGHT
+        inner = axes.drawn(x_label, y_label) + "".join(drawn)
+        parts.append(f'<g class="panel" transform="translate({left:.0f} {down:.0f})">{inner}</g>')
+    base = top + -(-len(panels) // across) * HEIGHT
+    for number, name in enumerate(names):
+        y = base + row * (number + 0.7)
+        parts.append(
+            f'<line class="key {css[name]}" x1="{LEFT}" x2="{LEFT + 22}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{LEFT + 28}" y="{y + 4:.1f}">{_(name)}</text>'
         )
-    height = top + HEIGHT + row * len(known) + 6
+    width, height = across * WIDTH, base + row * len(names) + 6
     head = f'<text class="title" x="{LEFT}" y="14">{_(title)}</text>'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {height:.0f}" width="{2 * WIDTH:.0f}" '
-        f'role="img" aria-label="{_(title)}"><style>{_FILE_STYLE}</style>{head}'
-        f'<g transform="translate(0 {top:.0f})">{"".join(parts)}{"".join(keys)}</g></svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{2 * width:.0f}" '
+        f'role="img" aria-label="{_(title)}"><style>{_FILE_STYLE}</style>{head}{"".join(parts)}</svg>\n'
     )
 
 
