@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from calco import CalcoError, imaging
 from calco.annotations.detections import Detections, Outline
-from calco.data.config import JitterConfig
+from calco.checking.survey import facts_of
+from calco.data.config import JitterConfig, SourceConfig
 from calco.data.palettes import PALETTES, decode, named_palette, paint, palette_for, written_out
 from calco.data.recipes import RecipeConfig, SegmentConfig, build_recipe, resolve
-from calco.data.sample import Pair, Sample
+from calco.data.sample import Pair, Sample, generator
+from calco.data.source import settled
+from calco.data.sources import open_source
 from calco.evaluation.report import write_report
 from calco.evaluation.scoring import evaluate
 from calco.inference.folder import ModelInfo
@@ -156,3 +160,40 @@ def test_the_report_names_the_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PALETTES)
 def test_built_in_palettes_are_the_same_when_written_out(name: str) -> None:
     assert named_palette(written_out(named_palette(name))) == named_palette(name)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_the_target_half_of_side_by_side_files_is_a_mask(tmp_path: Path, ending: str, direction: str) -> None:
+    palette = PALETTES["facades"]
+    rng = np.random.default_rng(0)
+    classes = []
+    for number in range(6):
+        indices = np.kron(rng.integers(0, len(palette), (4, 4)), np.ones((16, 16), int)).astype(np.uint8)
+        photograph = np.kron(rng.integers(0, 256, (16, 16, 3)), np.ones((4, 4, 1), int)).astype(np.uint8)
+        mask = paint(indices, palette)
+        if ending == "jpg":  # saved more than once
+            mask = np.clip(mask + rng.integers(-7, 8, mask.shape), 0, 255).astype(np.uint8)
+        halves = [photograph, mask]
+        both = Pillow.fromarray(np.hstack(halves if direction == "AtoB" else halves[::-1]))
+        both.save(tmp_path / f"{number}.{ending}", quality=90)
+        classes.append(indices)
+    asked = SourceConfig(source="side-by-side", direction=direction)
+    source, recipe = settled(open_source(str(tmp_path), asked), RecipeConfig(recipe="segment"))
+    make = build_recipe(recipe, source.kind)
+    assert source.kind == "masks" and "the other its mask" in source.story
+    for item, indices in zip(source.items, classes, strict=True):
+        pair = make(source.load(item), generator(0, 0, item.key))
+        if ending == "jpg":
+            assert recipe.segment.palette == "facades", "few pixels have kept their colour"
+            assert np.mean(decode(pair.target, palette) == indices) > 0.95
+        else:
+            assert np.array_equal(pair.target, paint(indices, palette))
+        assert abs(pair.input.astype(int).mean() - 127) < 30, "the photograph"
+    assert not facts_of(source, source.items[0]).error
+    # A model's recipe is settled again where it is scored.
+    again, same = settled(open_source(str(tmp_path), asked), recipe, resolved=True)
+    assert same == recipe and again.kind == "masks"
+    # Without the recipe, they stay pairs.
+    plain, aligned = settled(open_source(str(tmp_path), asked), RecipeConfig())
+    assert plain.kind == "side-by-side" and aligned.recipe == "aligned"

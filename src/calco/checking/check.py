@@ -20,7 +20,7 @@ from calco.data.mask_encoding import EncodingError
 from calco.data.recipe_config import RecipeConfig
 from calco.data.recipes import AUTOMATIC, resolve
 from calco.data.sample import fraction
-from calco.data.source import Item, Source, settled
+from calco.data.source import Item, Source, settled, with_masks
 from calco.data.sources import open_source
 from calco.data.splits import split_names
 from calco.errors import CalcoError
@@ -73,6 +73,7 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> r
         raise CalcoError(f"--augment changes images with boxes, and this is a source of {source.kind}; leave it out")
     recipe, problem = config.recipe, ""  # the recipe stays "auto" where the source leaves it open
     if recipe.recipe != "auto" or source.recipe is not None or source.kind in AUTOMATIC:
+        source = with_masks(source, recipe)
         try:
             source, recipe = settled(source, recipe)
         except EncodingError as error:

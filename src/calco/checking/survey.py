@@ -136,7 +136,8 @@ def facts_of(source: Source, item: Item, *, cuts: bool = False) -> Facts:
     labels: Labels | None = None
     misfit = ""
     try:
-        if source.kind not in _BY_FILE or not item.paths:  # rows of a data set have no files
+        halves = source.kind == "masks" and len(item.paths) == 1
+        if source.kind not in _BY_FILE or not item.paths or halves:  # rows of a data set have no files
             sample = source.load(item)
             shown = [thumbnail_of(image) for image in (sample.image, sample.partner) if image is not None]
             if sample.detections is not None:

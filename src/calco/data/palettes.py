@@ -171,12 +171,18 @@ def recognised_palette(images: Iterable[Image]) -> str:
     Compression may move a colour by a few levels; a photograph is far from all of them.
     """
     pixels = np.concatenate([as_channels(as_dtype(image, np.uint8), 3)[::4, ::4].reshape(-1, 3) for image in images])
+    return palette_of_colours(pixels, np.ones(len(pixels)))
+
+
+def palette_of_colours(colours: npt.NDArray[Any], counts: npt.NDArray[Any]) -> str:
+    """Return the same for colours, N3 in 0..255, and the number of pixels that each has, N."""
     for name, palette in PALETTES.items():
         if len(palette) == len(PALETTES["binary"]):
             continue
-        colours = np.array([colour for _, colour in palette], np.float32)
-        apart = np.abs(pixels[:, None].astype(np.float32) - colours).max(axis=2)
-        if float((apart.min(axis=1) <= _MOVED).mean()) > _MOSTLY and len(np.unique(apart.argmin(axis=1))) > _FEW:
+        known = np.array([colour for _, colour in palette], np.float32)
+        apart = np.abs(colours[:, None].astype(np.float32) - known).max(axis=2)
+        share = counts[apart.min(axis=1) <= _MOVED].sum() / counts.sum()
+        if share > _MOSTLY and len(np.unique(apart.argmin(axis=1))) > _FEW:
             return name
     return "none"
 

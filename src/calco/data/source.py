@@ -11,16 +11,19 @@ import numpy as np
 from calco.annotations.record import Problem
 from calco.console import bar
 from calco.data.mask_encoding import (
+    EncodingError,
     MaskCounts,
     MaskDecision,
     MaskSurvey,
+    colours_of,
     count_file,
     count_values,
     encoding_of,
+    stored_values,
     survey_masks,
 )
 from calco.data.mask_recognition import areas_of, marks_of, recognise_masks
-from calco.data.palettes import PALETTES, named_palette, palette_for, palette_name
+from calco.data.palettes import PALETTES, named_palette, palette_for, palette_name, palette_of_colours
 from calco.data.recipe_config import AUTO, SegmentConfig
 from calco.data.recipes import RecipeConfig, has_class_targets, resolve, steps_of
 from calco.data.sample import Sample, size_wh
@@ -130,10 +133,31 @@ def common_channels(source: Source, images: Callable[[Item], Iterable[Image]]) -
     return first, second
 
 
+@dataclass(frozen=True)
+class _PartnerAsMask:
+    """Reads the pairs of a source as images with masks; can be sent to another process."""
+
+    source: Source
+
+    def __call__(self, _source: Source, item: Item) -> Sample:
+        sample = self.source.load(item)
+        return replace(sample, partner=None, mask=None if sample.partner is None else stored_values(sample.partner))
+
+
+def with_masks(source: Source, config: RecipeConfig) -> Source:
+    """Return a source whose target halves are masks, if it has side-by-side files and the recipe is to segment."""
+    if source.kind != "side-by-side" or config.recipe == AUTO or steps_of(config.recipe)[0] != "segment":
+        return source
+    bare = replace(source, items=())  # the loader goes along to other processes
+    return replace(source, kind="masks", loader=_PartnerAsMask(bare), story=f"{source.story}, the other its mask")
+
+
 def settled(
     source: Source, config: RecipeConfig, items: Sequence[Item] | None = None, *, resolved: bool = False
 ) -> tuple[Source, RecipeConfig]:
     """Resolve a recipe for a source, and decide what the values of its masks mean.
+
+    For the recipe `segment`, the target halves of side-by-side files are masks.
 
     Args:
         source: The data set.
@@ -148,6 +172,7 @@ def settled(
         CalcoError: As `resolve`, and if the values of the masks are no classes, or not those of the palette.
     """
     asked = config.segment.palette
+    source = with_masks(source, config)
     if not resolved:
         config = resolve(config, source.kind, source.recipe, source.classes)
     classes = has_class_targets(config)
@@ -200,7 +225,16 @@ def _classes(survey: MaskSurvey, encoding: str, asked: str) -> MaskDecision:
         if _fits(survey, encoding):
             story = f"{count} classes as in --mask-encoding or the model, {known}"
             return MaskDecision(known, palette, story, survey)
-    return recognise_masks(survey, palette, shown)
+    try:
+        return recognise_masks(survey, palette, shown)
+    except EncodingError:
+        # Where compression has left few pixels with the colour of their class, a built-in palette may still show.
+        values, name = survey.total, "none"
+        if palette is None and values:
+            name = palette_of_colours(colours_of(list(values)), np.array(list(values.values())))
+        if name == "none":
+            raise
+        return recognise_masks(survey, PALETTES[name], name)
 
 
 def _fits(survey: MaskSurvey, encoding: str) -> bool:
