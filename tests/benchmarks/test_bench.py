@@ -27,7 +27,8 @@ from calco.training.pairs import Batch
 from calco.training.step import Networks, training_step
 
 TINY = Sizes(
-    size=32, depth=5, filters=4, batches=(2,), large=64, drawn=8, pairs=24, together=(2,), steps=4, photographs=4,
+    size=32, depth=5, filters=4, batches=(2,), preset_sizes=(64, 64), large=64, drawn=8, pairs=24, together=(2,),
+    steps=4, photographs=4,
     photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
     exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
     started=("--help",),
@@ -163,6 +164,16 @@ def test_the_page_holds_the_table_in_its_place(measured: tuple[Bench, Path]) -> 
     assert done.machine.processor in page
 
 
+def test_the_parts_of_a_step_of_best_add_up_to_it() -> None:
+    done = bench(BenchConfig(only="presets", repeats=1, threads=1, device="cpu", precision="fp32"), TINY)
+    assert not done.skipped
+    rates, parts = done.rows[:2], done.rows[2:]
+    assert [row.name for row in rates] == ["step of best at 32x32, float32", "step of best at 64x64, float32"]
+    assert all(row.unit == "images/s" and row.against == "small at 64x64, float32" for row in rates)
+    assert len(parts) == 4 and all(row.ours > 0 and row.against == "the whole step of best at 64x64" for row in parts)
+    assert sum(row.ratio for row in parts) >= 1 - 1e-6, "more where a part is lost in the noise"
+
+
 def test_the_loops_of_boxes_keep_what_calco_keeps() -> None:
     found, scores = crowd(0, 800)
     kept = nms(found, scores, 0.5).tolist()
@@ -178,7 +189,7 @@ def test_groups_are_those_that_are_measured() -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--only", "speed"], "only names 'speed'; choose among training, inference,"),
+        (["--only", "speed"], "only names 'speed'; choose among training, presets, inference,"),
         (["--only", ","], "only names 'nothing'; choose among"),
         (["--repeats", "0"], "repeats is 0; it must lie between 1 and 100000"),
         (["--threads", "100000"], "threads is 100000"),

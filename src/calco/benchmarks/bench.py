@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import answers, speed
+from calco.benchmarks import answers, presets, speed
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed
 from calco.errors import CalcoError
@@ -33,6 +33,7 @@ HEADINGS: Final = ("measured", "ours", "reference", "ratio", "lowest to highest"
 # In the order of `config.GROUPS`; each yields its rows one after another.
 ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "training": speed.training,
+    "presets": presets.presets,
     "inference": speed.inference,
     "video": speed.video,
     "data": speed.data,

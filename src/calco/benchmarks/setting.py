@@ -221,10 +221,10 @@ class Setting:
         torch.manual_seed(self.config.seed)
         return Reference(self.sizes.depth, self.sizes.filters, device=self.device)
 
-    def noise(self, batch: int) -> tuple[Batch, tuple[Tensor, Tensor]]:
+    def noise(self, batch: int, side: int = 0) -> tuple[Batch, tuple[Tensor, Tensor]]:
         """Return one batch as our loader gives it, and the same as the reference's loader would."""
         rng = generator(self.config.seed, 0, f"batch of {batch}", "bench")
-        side = self.sizes.size
+        side = side or self.sizes.size
         first, second = (
             torch.from_numpy(rng.integers(0, 256, (batch, 3, side, side), dtype=np.uint8)) for _ in ("input", "target")
         )

@@ -1,0 +1,139 @@
+"""Rows of `calco bench`: the training steps of the presets, and the parts of the dearest one."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from calco.benchmarks.setting import Row, Setting, Skipped, synchronise
+from calco.benchmarks.speed import Rows
+from calco.errors import CalcoError
+from calco.networks.machine import NAMES, has_bfloat16
+from calco.training.config import TrainConfig, preset
+from calco.training.step import Networks, training_step
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class _Seconds:
+    """Seconds of one training step."""
+
+    whole: float
+    updates: float  # of the optimisers and the average in it
+
+
+def presets(setting: Setting) -> Rows:
+    """Images a second of the presets, against `small`, and the shares of the parts in the step of `best`."""
+    asked: tuple[Precision, ...] = ("fp32", "bf16") if setting.config.precision == "auto" else (
+        setting.config.precision,
+    )  # fmt: skip
+    for precision in asked:
+        if precision == "bf16" and not has_bfloat16(setting.device):
+            yield Skipped(what="presets in bfloat16", reason=f"it is not in the hardware of {setting.device}")
+            continue
+        try:
+            steps = _steps(setting, precision)
+        except CalcoError as error:  # the weights of an encoder are not installed
+            yield Skipped(what="presets", reason=str(error))
+            return
+        yield from _rows(setting, precision, _measured(setting, steps))
+
+
+def _rows(setting: Setting, precision: Precision, seconds: Mapping[str, list[_Seconds]]) -> list[Row]:
+    """Rows of one precision."""
+    named = NAMES[torch.bfloat16 if precision == "bf16" else torch.float32]
+    side, large = setting.sizes.preset_sizes
+    whole = {name: [each.whole for each in every] for name, every in seconds.items()}
+    rates = {
+        name: [preset("small" if name == "small" else "best").optimiser.batch / each for each in every]
+        for name, every in whole.items()
+    }
+    against = f"small at {side}x{side}, {named}"
+    rows = [
+        Row.of(f"step of best at {at}x{at}, {named}", "images/s", rates[name], rates["small"], against)
+        for name, at in (("half", large // 2), ("best", large))
+    ]
+    updates = [each.updates for each in seconds["best"]]
+    parts = {
+        "generator": [each.whole - each.updates for each in seconds["generator"]],
+        "perceptual loss": _gaps(seconds["no discriminator"], seconds["generator"]),
+        "discriminator": _gaps(seconds["best"], seconds["no discriminator"]),
+        "optimisers and average": updates,
+    }
+    against = f"the whole step of best at {large}x{large}"
+    shares = [Row.of(f"best, {name}, {named}", "s", each, whole["best"], against) for name, each in parts.items()]
+    return rows + shares
+
+
+def _gaps(more: list[_Seconds], less: list[_Seconds]) -> list[float]:
+    """Seconds that one step takes longer than its neighbour, without the updates; above 0, for the ratios."""
+    pairs = zip(more, less, strict=True)
+    return [max(1e-6, one.whole - one.updates - other.whole + other.updates) for one, other in pairs]
+
+
+def _config(setting: Setting, name: str, precision: Precision) -> TrainConfig:
+    """Return a preset for pairs of two images, at its own size, batch and losses."""
+    config = preset(name, "aligned")
+    side = setting.sizes.preset_sizes[name == "best"]
+    return replace(
+        config,
+        seed=setting.config.seed,
+        jitter=replace(config.jitter, size=side, resize=side),
+        generator=replace(config.generator, composition="plain", labels="none"),
+        compute=replace(setting.compute, precision=precision),
+    )
+
+
+def _steps(setting: Setting, precision: Precision) -> dict[str, Callable[[], _Seconds]]:
+    """One step of each kind, on the same pairs each time."""
+    small, best = (_config(setting, name, precision) for name in ("small", "best"))
+    bare = replace(best, objective=replace(best.objective, gan="none"))
+    alone = replace(bare, objective=replace(bare.objective, perceptual="none", perceptual_weight=0))
+    return {
+        "small": _step(setting, small),
+        "half": _step(setting, best, halves=True),
+        "best": _step(setting, best),
+        "no discriminator": _step(setting, bare),
+        "generator": _step(setting, alone),
+    }
+
+
+def _step(setting: Setting, config: TrainConfig, *, halves: bool = False) -> Callable[[], _Seconds]:
+    networks = Networks(config, 3, 3, setting.device)
+    networks.halves = halves
+    networks.augments = config.preset == "best" and config.objective.gan != "none"  # as of few pairs
+    pairs, _ = setting.noise(config.optimiser.batch, config.jitter.size)
+    update, spent = networks.update, [0.0]
+
+    def timed(work: Callable[[], object]) -> None:
+        synchronise(setting.device)
+        start = time.perf_counter()
+        work()
+        synchronise(setting.device)
+        spent[0] += time.perf_counter() - start
+
+    networks.update = lambda name: timed(lambda: update(name))  # type: ignore[method-assign]
+
+    def step() -> _Seconds:
+        spent[0] = 0.0
+        synchronise(setting.device)
+        start = time.perf_counter()
+        training_step(networks, [pairs])
+        timed(lambda: networks.average(1000))
+        return _Seconds(time.perf_counter() - start, spent[0])
+
+    return step
+
+
+def _measured(setting: Setting, steps: Mapping[str, Callable[[], _Seconds]]) -> dict[str, list[_Seconds]]:
+    """Measure all kinds in turns after one round that does not count: what slows the machine slows all of them."""
+    found: dict[str, list[_Seconds]] = {name: [] for name in steps}
+    for number in range(setting.config.repeats + 1):
+        for name, step in steps.items():
+            seconds = step()
+            if number:
+                found[name].append(seconds)
+    return found
