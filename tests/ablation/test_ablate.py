@@ -210,6 +210,18 @@ def test_variants_that_train_on_other_pairs_are_scored_on_the_same_and_a_line_sa
     assert again.data[0].notes[0].startswith("small was trained on other pairs")
 
 
+def test_a_model_that_learned_from_the_network_of_st_lpips_is_marked(images, tmp_path, capsys):
+    pupil = "pupil=small --size 32 --resize 36 --objective.perceptual alexnet --objective.perceptual-weight 1"
+    result = ablate(config(images, tmp_path / "out", variants=(pupil,), steps=2))
+    said = "ST-LPIPS flatters this model, and so does the judge `faces`"
+    assert [note.partition(": ")[0] for note in result.data[0].notes if said in note] == ["pupil"]
+    assert f"- pupil: {said}" in result.report.read_text()
+    run = result.folder / "runs" / f"{result.data[0].data}-pupil-seed0"
+    main(["evaluate", str(run)])
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert said in (run / "report" / "report.html").read_text()
+
+
 def curve(*points: tuple[float, float], style: str = "pencil") -> Curve:
     """A curve of the mean error from minutes and values; the model of the last point is kept."""
     return Curve(setting={"style": style}, points=[(m, {"l1": v}) for m, v in points], final={"l1": points[-1][1]})

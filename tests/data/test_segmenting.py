@@ -186,7 +186,7 @@ def test_the_target_half_of_side_by_side_files_is_a_mask(tmp_path: Path, ending:
         pair = make(source.load(item), generator(0, 0, item.key))
         if ending == "jpg":
             assert recipe.segment.palette == "facades", "few pixels have kept their colour"
-            assert np.mean(decode(pair.target, palette) == indices) > 0.95
+            assert np.mean(decode(pair.target, palette) == indices) > 0.9
         else:
             assert np.array_equal(pair.target, paint(indices, palette))
         assert abs(pair.input.astype(int).mean() - 127) < 30, "the photograph"

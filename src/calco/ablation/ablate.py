@@ -197,6 +197,7 @@ class _Found:
         curve = self.scoring.curve(run, out)
         self.cards.setdefault(cell.variant, {})[cell.config.seed] = card
         self.curves.setdefault(cell.variant, {})[cell.config.seed] = curve
+        self.notes |= {f"{cell.variant}: {note}": None for note in card.notes}
         if differs := self.scoring.trained_otherwise(load_config(run / "config.yaml")):
             self.notes[f"{cell.variant} was trained on other pairs than it is scored on: {differs}"] = None
 

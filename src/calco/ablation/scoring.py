@@ -101,6 +101,7 @@ class Scoring:
             seen=None if known is None else lambda key: not known.isdisjoint(source.digests(by_key[key])),
             digest=lambda key: source.digest(by_key[key]),
             setting=self.setting,
+            learned_from_alexnet=translator.info.provenance.get("perceptual") == "alexnet",
             mean_target=None if mean_target is None else (mean_target / 255).astype(np.float32),
             out=out,
         )

@@ -61,6 +61,8 @@ def evaluate(args: list[str]) -> None:
         show(table)
     if note := card.colour_note():
         say(note)
+    for note in card.notes:
+        warn(note)
     if card.labels is not None:
         show(terminal_table(card.labels.systems, LABEL_METRICS, title="label read-back", best=False))
         show(" ".join([card.labels.sentence(), *card.labels.notes]))
@@ -81,7 +83,7 @@ def compare(args: list[str]) -> None:
     """Put the scores and images of evaluated runs side by side."""
     config = parse(calco.CompareConfig, args, "compare", compare.__doc__)
     from calco.evaluation.baselines import MODEL
-    from calco.evaluation.comparison import differences
+    from calco.evaluation.comparison import differences, notes
     from calco.evaluation.metrics import METRICS
     from calco.evaluation.scores import terminal_table
     from calco.report.page import count
@@ -93,7 +95,7 @@ def compare(args: list[str]) -> None:
     caption = "mean and 95% interval; " + ("the means do not compare" if differ else "the best in bold")
     show(terminal_table(systems, metrics, caption=caption, best=not differ))
     show(f"the page is {page}")
-    for sentence in differ:
+    for sentence in [*differ, *notes(cards)]:
         warn(sentence)
 
 

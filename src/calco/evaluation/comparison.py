@@ -32,12 +32,17 @@ def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
         "comparison",
         title=f"{' · '.join(cards)} · Calco",
         runs=list(cards),
-        verdict="" if differ else _winners(cards),
+        verdict=" ".join(["" if differ else _winners(cards), *notes(cards)]).strip(),
         warnings=differ,
         scores=score_table(systems, metrics, "Scores of the runs", highlight, mark=not differ),
         numbers="; ".join(f"{name}: {count(card.num_counted)}" for name, card in cards.items()) + ".",
         images=_compared_images(cards),
     )
+
+
+def notes(cards: Mapping[str, Scorecard]) -> list[str]:
+    """Return what limits the trust in the scores of single runs, a sentence each."""
+    return [f"{name}: {note}" for name, card in cards.items() for note in card.notes]
 
 
 def differences(cards: Mapping[str, Scorecard]) -> list[str]:

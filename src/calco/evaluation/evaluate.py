@@ -98,6 +98,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
             setting=pair_setting(info.recipe, info.jitter) | {"seed": str(seed)},
             mean_target=None if translator.mean_target is None else (translator.mean_target / 255).astype(np.float32),
             inception=config.inception,
+            learned_from_alexnet=info.provenance.get("perceptual") == "alexnet",
             judge=judge,
             seed=seed,
             progress=lambda done, _key: report("scoring", done, len(items)),

@@ -120,6 +120,7 @@ def _notes(card: Scorecard) -> list[str]:
     notes = [f"Left out: {reason}." for reason in card.left_out_metrics.values()]
     if note := card.colour_note():
         notes.append(note)
+    notes += card.notes
     return notes + [f"Not scored: {key} ({reason})." for key, reason in list(card.left_out_images.items())[:20]]
 
 

@@ -95,6 +95,7 @@ class Scorecard:
     setting: Mapping[str, str] = field(default_factory=dict)
     size: str = ""  # at which the images were scored, such as "128x128 pixels"; empty if unknown
     labels: LabelScores | None = None  # if a judge read label maps in the outputs
+    notes: Sequence[str] = ()  # what limits the trust in the scores, a sentence each
     faces: FaceScores | None = None  # if a judge searched photographs with the outputs
     landmarks: LandmarkScores | None = None  # if a judge compared the landmarks of faces
 
@@ -233,7 +234,7 @@ class Scorecard:
             )
         kinds = {name: kind for name, kind in get_type_hints(cls).items() if name != "cases"}
         try:
-            record = _with_nan({**dict.fromkeys(_OPTIONAL), "size": "", **content})
+            record = _with_nan({**dict.fromkeys(_OPTIONAL), "size": "", "notes": (), **content})
             return cls(**{name: msgspec.convert(record[name], kind) for name, kind in kinds.items()})
         except (KeyError, msgspec.ValidationError) as error:
             raise CalcoError(f"the scores lack or misstate {error}; evaluate again") from error

@@ -28,6 +28,10 @@ from calco.evaluation.scorecard import Case, Gain, ImageScores, Scorecard
 from calco.evaluation.scores import Bootstrap, Floats, Score, interval
 from calco.imaging import Image
 
+FLATTERED = (
+    "ST-LPIPS flatters this model, and so does the judge `faces`: it was trained on the network that ST-LPIPS scores "
+    "with (--objective.perceptual alexnet)."
+)
 NUM_CHOSEN = 24
 NUM_EXTREME = 6
 _log = logging.getLogger(__name__)
@@ -100,6 +104,7 @@ def evaluate(
     mean_target: npt.NDArray[np.float32] | None = None,
     inception: str | Path | None = None,
     perceptual: bool = True,
+    learned_from_alexnet: bool = False,
     judge: Judge | None = None,
     rank_by: str | None = None,
     seed: int = 0,
@@ -121,6 +126,7 @@ def evaluate(
         mean_target: Mean over the training targets, HWC float32 in [0, 1], any size; None leaves this baseline out.
         inception: Weight file for FID, KID and the Inception score, "download", or None to leave them out.
         perceptual: Whether to compute ST-LPIPS if its weights are installed.
+        learned_from_alexnet: Whether the model was trained on the network of ST-LPIPS, which then flatters it.
         judge: Says what it recognises in the outputs, as `calco evaluate --judge`; None leaves this out.
         rank_by: Metric that finds the best and worst cases; None takes IoU with a palette, else ST-LPIPS or SSIM.
         seed: Seed of the bootstrap.
@@ -168,6 +174,7 @@ def evaluate(
     card = replace(
         results.summary(seed, left_out), name=name, recipe=recipe, rank_by=rank_by, cases=shown.cases(),
         training_known=seen is not None, setting=setting or {},
+        notes=(FLATTERED,) if perceptual and learned_from_alexnet else (),
     )  # fmt: skip
     if judge is not None:
         card = _judged(card, judge, results, seed)

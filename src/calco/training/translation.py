@@ -243,11 +243,12 @@ class Translation(Task[Batch]):
         """Description of the present model, as `model.json` holds it."""
         config = self.config
         chosen = replace(config.generator, bridge_steps=0) if self._regression_alone else config.generator
+        known = {"start": self.started, "perceptual": config.objective.perceptual}
+        known = {name: value for name, value in known.items() if provenance and value not in ("", "none")}
         return ModelInfo(
             generator=chosen, recipe=config.recipe, jitter=config.jitter, in_channels=self.data.in_channels,
             out_channels=self.data.out_channels, source=config.source, split=config.split, seed=config.seed, step=step,
-            scores=dict(scores or {}),
-            provenance=(provenance or {}) | ({"start": self.started} if provenance and self.started else {}),
+            scores=dict(scores or {}), provenance=(provenance or {}) | known,
         )  # fmt: skip
 
     @property
