@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,9 @@ def test_persons_are_found_and_their_copies_count_once() -> None:
     assert [row.key for row in faces.images if row.ranks[INPUT] == 1] == ["k1"]
     assert faces.systems[INPUT]["rank_1"].mean == 0.25
     assert faces.systems[CHANCE]["rank_1"].mean == 0.25
+    assert faces.sentence().endswith("finds 4 (100%), the input itself 1 (25%) and chance 25% in the first place.")
+    turned = replace(faces, systems={**faces.systems, FACE: faces.systems[INPUT], INPUT: faces.systems[FACE]})
+    assert turned.sentence().endswith("The input finds more: the translation loses what tells persons apart.")
     assert faces.curves[FACE] == [1.0] * 4
     assert faces.curves[CHANCE] == [0.25, 0.5, 0.75, 1.0]
 

@@ -78,11 +78,15 @@ class FaceScores:
 
     def sentence(self) -> str:
         """Describe in words how often the generated face finds its person."""
-        found = {system: f"{row['rank_1'].mean:.0%}" for system, row in self.systems.items()}
-        return (
-            f"Among {self.num_persons} persons the generated face finds its own first for {found[GENERATED]} of "
-            f"{self.num_queries}, the input itself for {found[INPUT]}, chance for {found[CHANCE]}."
+        shares = {system: row["rank_1"].mean for system, row in self.systems.items()}
+        found = {system: f"{share * self.num_queries:.0f} ({share:.0%})" for system, share in shares.items()}
+        text = (
+            f"Of {self.num_queries} persons among {self.num_persons} the generated face finds {found[GENERATED]}, the "
+            f"input itself {found[INPUT]} and chance {shares[CHANCE]:.0%} in the first place."
         )
+        if shares[INPUT] > shares[GENERATED]:
+            text += " The input finds more: the translation loses what tells persons apart."
+        return text
 
 
 def same_persons(faces: Sequence[Face]) -> npt.NDArray[np.int64]:
