@@ -12,7 +12,6 @@ import numpy as np
 from calco import journal
 from calco.evaluation.metrics import METRICS
 from calco.files import make_folder
-from calco.inference.folder import save_model
 from calco.training.task import Validation
 from calco.training.translation import Translation
 
@@ -35,7 +34,7 @@ class SampledTranslation(Translation):
         """Score the generator, and keep it."""
         result = super().validate(step, epoch)
         folder = make_folder(_folder(Path(self.config.out)))
-        save_model(folder / f"step-{step:09d}", self.info(step, None), self.networks.kept.state_dict(), None)
+        self.save_model(folder / f"step-{step:09d}", step, result.scores, {})
         if len(kept := sorted(folder.glob("step-*"))) > MOST_MODELS:
             for each in kept[1::2]:
                 shutil.rmtree(each)
@@ -124,7 +123,7 @@ def times_to_quality(curves: Curves) -> list[TimeToQuality]:
         return []
     first, *others = curves
     metrics, found = shared_metrics(curves), []
-    for ours, theirs in ((pair) for other in others for pair in ((other, first), (first, other))):
+    for ours, theirs in (pair for other in others for pair in ((other, first), (first, other))):
         seeds = [seed for seed in curves[ours] if seed in curves[theirs]]
         minutes = {
             name: [curves[ours][seed].minutes_until(name, curves[theirs][seed].final[name]) for seed in seeds]
