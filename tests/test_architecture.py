@@ -24,7 +24,6 @@ LAYERS = (
     "errors",
     "files",
     "console",
-    "locks",
     "journal",
     "outputs",
     "work",

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from calco.errors import CalcoError
-from calco.locks import LOCK, is_lock, lock_name, locked_file, locked_folder
+from calco.outputs import LOCK, is_lock, lock_name, locked_file, locked_folder
 from support import lock_held
 
 HOLD = """
 import sys
-from calco.locks import locked_file, locked_folder
+from calco.outputs import locked_file, locked_folder
 with (locked_folder if sys.argv[1] == "folder" else locked_file)(sys.argv[2], "calco test"):
     print("held", flush=True)
     sys.stdin.read()

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from calco.ablation.config import AblateConfig
     from calco.benchmarks.bench import bench
     from calco.benchmarks.config import BenchConfig
+    from calco.checking import CheckConfig
     from calco.checking.check import check
-    from calco.checking.config import CheckConfig
     from calco.cli.demo import DemoConfig, demo
+    from calco.collecting import CollectConfig
     from calco.collecting.collect import collect
-    from calco.collecting.config import CollectConfig
     from calco.data.config import PrepareConfig, RecipesConfig, SourceConfig
     from calco.data.gallery import recipes
     from calco.data.prepare import prepare
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from calco.evaluation.metrics import psnr_inside as psnr_inside
     from calco.evaluation.report import write_report as write_report
     from calco.evaluation.scoring import evaluate as score
-    from calco.export.config import ExportConfig
+    from calco.export import ExportConfig
     from calco.export.export import export_model
     from calco.imaging import read as read_image
     from calco.imaging import write as write_image
@@ -56,10 +56,10 @@ if TYPE_CHECKING:
 # Public name => its module; imported when first used, so that `calco --help` answers at once.
 _HOMES = {
     "AblateConfig": "calco.ablation.config", "ablate": "calco.ablation.ablate",
-    "BenchConfig": "calco.benchmarks.config", "CalcoError": "calco.errors", "CheckConfig": "calco.checking.config",
-    "CollectConfig": "calco.collecting.config", "CompareConfig": "calco.evaluation.config",
+    "BenchConfig": "calco.benchmarks.config", "CalcoError": "calco.errors", "CheckConfig": "calco.checking",
+    "CollectConfig": "calco.collecting", "CompareConfig": "calco.evaluation.config",
     "DataError": "calco.errors", "DemoConfig": "calco.cli.demo", "EvaluateConfig": "calco.evaluation.config",
-    "ExportConfig": "calco.export.config", "MissingExtraError": "calco.errors", "ModelError": "calco.errors",
+    "ExportConfig": "calco.export", "MissingExtraError": "calco.errors", "ModelError": "calco.errors",
     "OutOfMemoryError": "calco.errors", "Pair": "calco.data.sample", "PrepareConfig": "calco.data.config",
     "RecipeConfig": "calco.data.recipe_config", "RecipesConfig": "calco.data.config", "Sample": "calco.data.sample",
     "SourceConfig": "calco.data.config", "TrainConfig": "calco.training.config",

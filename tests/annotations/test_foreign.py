@@ -10,7 +10,7 @@ from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.sniffing import FOREIGN, sniff_foreign
 from calco.data.sources import open_source
-from calco.detection.learning.config import DetectTrainConfig
+from calco.detection.learning import DetectTrainConfig
 from calco.detection.learning.setup import open_boxes
 from calco.errors import CalcoError
 

@@ -17,8 +17,8 @@ import calco.cli
 from calco import imaging
 from calco.annotations.detections import Detections
 from calco.annotations.record import Problem
+from calco.checking import BESIDE, CheckConfig
 from calco.checking.check import check, quick_findings, report_findings
-from calco.checking.config import BESIDE, CheckConfig
 from calco.checking.findings import Inspection, find
 from calco.checking.result import CheckReport
 from calco.checking.survey import survey

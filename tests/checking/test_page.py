@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calco.checking import CheckConfig
 from calco.checking.check import check
-from calco.checking.config import CheckConfig
 from checking.conftest import Write, photo
 
 HOSTILE = "a<img src=x>&b"

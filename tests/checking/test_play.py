@@ -10,8 +10,8 @@ from calco import CalcoError
 from calco.annotations.coco import write_coco
 from calco.annotations.detections import Detections, nothing
 from calco.annotations.record import Record
+from calco.checking import CheckConfig
 from calco.checking.check import check
-from calco.checking.config import CheckConfig
 from calco.data.box_augmentation import no_augmentation
 from calco.data.config import BoxAugmentConfig
 from checking.conftest import Write, photo

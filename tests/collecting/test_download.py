@@ -11,8 +11,8 @@ import pytest
 from PIL import Image as Pillow
 
 from calco import imaging
+from calco.collecting import CollectConfig, FetchConfig
 from calco.collecting.collect import Fetched, download
-from calco.collecting.config import CollectConfig, FetchConfig
 from calco.errors import CalcoError
 from collecting.web import (
     Visit,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from calco.addresses import is_public
+from calco.collecting import FetchConfig
 from calco.collecting.collect import download
-from calco.collecting.config import FetchConfig
 from collecting.test_download import JPEG
 from collecting.web import Web, serving, status, whole
 

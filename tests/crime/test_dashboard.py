@@ -291,7 +291,7 @@ def test_the_first_chart_is_there_within_two_seconds(
 
 
 def test_plotly_tells_what_is_in_it_and_under_which_licence() -> None:
-    text = (files("calco.crime.plotly") / "plotly.min.js").read_text(encoding="utf-8")
+    text = (files("calco.crime") / "plotly" / "plotly.min.js").read_text(encoding="utf-8")
     assert text.startswith("/* plotly.js 4.1.1 with the traces scatter, bar, pie, sunburst; MIT License")
     licences = text[text.rindex("\n/*\n") :].split("\n---\n")
     assert len(licences) > 20

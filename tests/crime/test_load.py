@@ -15,7 +15,7 @@ from calco.crime.database import connect, duckdb_path
 from calco.crime.datacrim import COLUMNS
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, LoadResult, load
-from calco.locks import lock_name
+from calco.outputs import lock_name
 from crime.loading import DIRTY, ROWS, config, contents
 from crime.test_robberies import written
 from support import lock_held

@@ -28,7 +28,7 @@ from calco.data.sample import generator
 from calco.data.shards import digest_of
 from calco.data.sources import open_source
 from calco.errors import CalcoError
-from calco.locks import LOCK
+from calco.outputs import LOCK
 from support import lock_held
 
 Make = Callable[..., Path]

@@ -18,7 +18,7 @@ from calco.data.box_augmentation import no_augmentation
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.data.dataset import batches
 from calco.detection.initial import initial_network
-from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
+from calco.detection.learning import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
 from calco.detection.learning.setup import BoxedImages, load_batch, open_boxes
 from calco.detection.learning.train import DetectionTask, load_detect_config, train_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector

@@ -23,7 +23,7 @@ from calco.cli import main
 from calco.data.config import JitterConfig
 from calco.data.recipe_config import ColorizeConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
-from calco.export.config import ExportConfig
+from calco.export import ExportConfig
 from calco.export.export import export_model
 from calco.export.graph import portable
 from calco.export.parts import image_channels, torch_parts

@@ -19,10 +19,9 @@ from calco.inference.images import translate_images
 from calco.inference.loading import load
 from calco.inference.results import REMOTE_LOG
 from calco.inference.video import VideoOptions, translate_videos
-from calco.locks import LOCK, lock_name
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.outputs import LOG
+from calco.outputs import LOCK, LOG, lock_name
 from support import lock_held
 from video.videos import make_video, mirror
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from calco.errors import CalcoError, UsageError
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.networks.cpu.depthwise import depthwise
+from calco.networks.cpu import depthwise
 from calco.networks.efficientnet_lite import EfficientNetLite, SameConv, for_even_sides, load_imagenet, weight_file
 from calco.networks.efficientnet_unet import EfficientNetUNet, GatedConv, Spade, begin_with_imagenet
 from calco.training.start import take_weights
@@ -98,7 +98,7 @@ def test_what_cannot_be_built_is_said() -> None:
 def test_convolutions_by_channel_have_the_gradients_of_torch(
     kernel: int, stride: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("calco.networks.cpu.depthwise.applies", lambda *_: True)
+    monkeypatch.setattr("calco.networks.cpu.applies", lambda *_: True)
     torch.manual_seed(0)
     x, weight = torch.randn(2, 6, *size).bfloat16().requires_grad_(), torch.randn(6, 1, kernel, kernel).requires_grad_()
     around = (kernel // 2, kernel // 2)

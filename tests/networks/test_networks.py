@@ -7,9 +7,9 @@ from torch import nn
 from calco import CalcoError
 from calco.networks.build import build_discriminator, build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
+from calco.networks.discriminators import PatchGAN
 from calco.networks.generator import base_luminance, lab_to_rgb, lightness, nearest_known
 from calco.networks.layers import count_parameters
-from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 

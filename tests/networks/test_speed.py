@@ -13,9 +13,9 @@ from calco.networks import cpu
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.cpu.packed import packed
+from calco.networks.discriminators import PatchGAN
 from calco.networks.efficientnet_unet import EfficientNetUNet, Spade
 from calco.networks.machine import choose_device, choose_precision, keep_memory
-from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 

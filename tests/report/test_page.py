@@ -7,8 +7,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from calco import CalcoError
-from calco.report.page import count, render, write_page
-from calco.report.tables import Cell, Column, Row, Table, score_cells
+from calco.report.page import Cell, Column, Row, Table, count, render, score_cells, write_page
 from support import ROOT
 
 HOSTILE = '"><script>alert(1)</script>'

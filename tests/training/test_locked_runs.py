@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from calco import CalcoError
-from calco.locks import LOCK
+from calco.outputs import LOCK
 from calco.training.config import ComputeConfig, LimitConfig
 from calco.training.run_folder import run_folder
 from calco.training.translation import load_config, train

@@ -26,10 +26,9 @@ from calco.detection.model import DetectorInfo, build_network, save_detector
 from calco.errors import CalcoError
 from calco.inference.folder import ModelInfo
 from calco.inference.translator import Translator
-from calco.locks import LOCK
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.outputs import Outputs
+from calco.outputs import LOCK, Outputs
 from calco.video.reading import Video
 from calco.watch.config import WatchConfig
 from calco.watch.live import remove_old

@@ -17,9 +17,8 @@ from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, read_text, write_json
-from calco.locks import locked_file
 from calco.networks.machine import choose_device, make_ready
-from calco.outputs import writing_file
+from calco.outputs import locked_file, writing_file
 from calco.report.charts import ratios
 
 LOG: Final = logging.getLogger(__name__)

@@ -9,8 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from calco.checking import result
-from calco.checking.config import CheckConfig
+from calco.checking import CheckConfig, result
 from calco.checking.duplicates import find_certain_duplicates, find_duplicates
 from calco.checking.findings import Inspection, find, mask_set_findings, sampled_pairs
 from calco.checking.survey import Facts, facts_of, survey
@@ -25,8 +24,7 @@ from calco.data.sources import open_source
 from calco.data.splits import split_names
 from calco.errors import CalcoError
 from calco.files import write_json
-from calco.locks import locked_file
-from calco.outputs import Outputs, writing_folder
+from calco.outputs import Outputs, locked_file, writing_folder
 
 LOG = logging.getLogger(__name__)
 

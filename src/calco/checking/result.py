@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from calco.checking.config import BESIDE, CheckConfig
+from calco.checking import BESIDE, CheckConfig
 from calco.checking.duplicates import clusters
 from calco.checking.survey import Facts
 from calco.data.config import SourceConfig

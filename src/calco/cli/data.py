@@ -67,7 +67,7 @@ def left_out_table(left_out: Mapping[str, str], what: str = "images") -> Table:
 
 def check(args: list[str]) -> None:
     """Find what is wrong with a data set, before training on it."""
-    from calco.checking.config import BESIDE
+    from calco.checking import BESIDE
 
     words = with_value(args, "--write-groups", BESIDE)
     words = [f"--write-drop{word[6:]}" if word.partition("=")[0] == "--drop" else word for word in words]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
-from calco.collecting.config import CollectConfig, FetchConfig
+from calco.collecting import CollectConfig, FetchConfig
 from calco.collecting.fetch import Failed, Fetcher, run_in_loop
 from calco.errors import CalcoError, MissingExtraError
 from calco.files import (
@@ -32,8 +32,7 @@ from calco.files import (
     write_json,
 )
 from calco.journal import Journal
-from calco.locks import is_lock
-from calco.outputs import LOG, Outputs, writing_folder
+from calco.outputs import LOG, Outputs, is_lock, writing_folder
 
 JOURNAL: Final = "collected.jsonl"
 FORMAT: Final = 1

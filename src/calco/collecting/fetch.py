@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.request import getproxies
 
-from calco.collecting.config import FetchConfig
+from calco.collecting import FetchConfig
 from calco.errors import printable
 from calco.files import explain
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from calco.addresses import redact_address
-from calco.collecting.config import FetchConfig
+from calco.collecting import FetchConfig
 from calco.collecting.fetch import Failed, Fetcher, run_in_loop
 from calco.crime.clean import squeezed
 from calco.crime.database import needs

@@ -285,7 +285,7 @@ def read(url: str) -> ChartData:
 def page(found: ChartData, *, language: Language = "es") -> str:
     """Return the whole page as HTML."""
     data = dict(found)
-    data["outlines"] = json.loads((files("calco.crime.outlines") / "departments.json").read_text(encoding="utf-8"))
+    data["outlines"] = json.loads((files("calco.crime") / "outlines" / "departments.json").read_text(encoding="utf-8"))
     data["all_departments"] = gazetteer().departments
     return render(
         "dashboard",
@@ -295,7 +295,7 @@ def page(found: ChartData, *, language: Language = "es") -> str:
         wide=_WIDE,
         tall=_TALL,
         data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")),
-        plotly=Markup((files("calco.crime.plotly") / "plotly.min.js").read_text(encoding="utf-8")),
+        plotly=Markup((files("calco.crime") / "plotly" / "plotly.min.js").read_text(encoding="utf-8")),
     )
 
 

@@ -24,8 +24,7 @@ from calco.crime.schema import DATACRIM, REJECTS, ROBBERIES, TABLES
 from calco.crime.workbook import is_workbook
 from calco.errors import CalcoError
 from calco.files import replacing
-from calco.locks import locked_file
-from calco.outputs import writing_file
+from calco.outputs import locked_file, writing_file
 
 DATACRIM_REJECTS: Final = 1_000_000  # above which their rejects are numbered
 MANY: Final = 10_000_000  # rows of DataCrim from which their table gets no keys unless asked for

@@ -25,7 +25,7 @@ from calco.data.splits import split_items
 from calco.data.writing import Job, clear, outcomes, write_annotations, write_groups, write_part
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
-from calco.locks import is_lock
+from calco.outputs import is_lock
 from calco.records import to_record
 from calco.version import __version__
 from calco.work import results

@@ -10,7 +10,7 @@ from typing import IO, Any, Final, TypeVar, cast
 from calco.addresses import is_url, redact_address, redact_text
 from calco.errors import CalcoError
 from calco.files import explained, list_files, parse_json, replacing
-from calco.locks import locked_folder
+from calco.outputs import locked_folder
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from calco.detection.exploration import explore as explore
     from calco.detection.export import export_detector as export_detector
     from calco.detection.exported import open_detector as open_detector
-    from calco.detection.learning.config import DetectTrainConfig as DetectTrainConfig
+    from calco.detection.learning import DetectTrainConfig as DetectTrainConfig
     from calco.detection.learning.train import train_detector as train_detector
     from calco.detection.model import Detector as Detector
     from calco.detection.model import load_detector as load_detector
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from calco.detection.slide import slide as slide_window
 
 _HOMES = {
-    "DetectTrainConfig": "calco.detection.learning.config:DetectTrainConfig",
+    "DetectTrainConfig": "calco.detection.learning:DetectTrainConfig",
     "Detections": "calco.annotations.detections:Detections",
     "Detector": "calco.detection.model:Detector",
     "DetectEvaluateConfig": "calco.detection.config:DetectEvaluateConfig",

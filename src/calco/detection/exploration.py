@@ -19,8 +19,7 @@ from calco.errors import CalcoError
 from calco.files import write_json
 from calco.outputs import writing_folder
 from calco.report import charts
-from calco.report.page import Look, Mark, boxed, count, write_page
-from calco.report.tables import Column, Row, Table
+from calco.report.page import Column, Look, Mark, Row, Table, boxed, count, write_page
 
 FORMAT: Final = 1
 LISTED: Final = 200

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from calco.detection.config import check_lite
 from calco.detection.network import DetectionNetwork, TargetObjects
-from calco.networks.cpu.depthwise import depthwise
+from calco.networks.cpu import depthwise
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 
 TOP: Final = 10

@@ -17,8 +17,7 @@ from calco.detection.slicing import Slices
 from calco.errors import CalcoError, DiskError
 from calco.files import list_files, read_json, write_json
 from calco.inference.results import same_inputs, stamps_of
-from calco.locks import locked_file
-from calco.outputs import Outputs, new_file, settings_digest, writing_folder
+from calco.outputs import Outputs, locked_file, new_file, settings_digest, writing_folder
 from calco.video.encoding import written_as
 from calco.video.names import is_moving, is_video, result_folder
 from calco.video.sources import LiveStatus

@@ -17,8 +17,7 @@ from calco.evaluation.scorecard import SYSTEM_NAMES, Case, Scorecard
 from calco.evaluation.scores import RESAMPLES, Metric, Score, score_table
 from calco.evaluation.steadiness import MEASURES, TRUTH, FrameScores, VideoScores
 from calco.report.charts import learning_curves, lines
-from calco.report.page import About, count, write_page
-from calco.report.tables import Column, Row, Table
+from calco.report.page import About, Column, Row, Table, count, write_page
 
 NUM_TILES: Final = 5
 _TILES = ("l1", "ssim", "st_lpips", "psnr_inside", "psnr", "iou", "dice", "pixel_accuracy", "ms_ssim", "fid")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from calco.console import Table as TerminalTable
 from calco.console import cell
-from calco.report.tables import Better, Column, Row, Table, score_cells
+from calco.report.page import Better, Column, Row, Table, score_cells
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 RESAMPLES = 1000

@@ -20,7 +20,7 @@ from calco.data.source import settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
-from calco.export.config import ExportConfig
+from calco.export import ExportConfig
 from calco.export.graph import (
     Comparison,
     Exported,

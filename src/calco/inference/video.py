@@ -44,8 +44,7 @@ from calco.inference.results import (
 from calco.inference.steady import Steady
 from calco.inference.translator import Translator
 from calco.journal import remove as remove_journal
-from calco.locks import locked_file
-from calco.outputs import Outputs, check_not_input, new_file, settings_digest, writing_folder
+from calco.outputs import Outputs, check_not_input, locked_file, new_file, settings_digest, writing_folder
 from calco.records import check_numbers
 from calco.video.encoding import choose_codec, written_as
 from calco.video.frame_image import WHITE

@@ -6,10 +6,9 @@ from calco.data.palettes import named_palette
 from calco.errors import CalcoError
 from calco.networks.bridge import Backbone, Bridge, refiner_channels
 from calco.networks.config import Composition, DiscriminatorConfig, GeneratorConfig
-from calco.networks.discriminators import MultiScale, Projected
+from calco.networks.discriminators import MultiScale, PatchGAN, Projected
 from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.generator import Generator, Holes, input_channels, output_channels
-from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
-from calco.networks.cpu.depthwise import depthwise
+from calco.networks.cpu import depthwise
 from calco.networks.layers import BatchNorm, segment
 
 Variant = Literal["lite0", "lite2"]

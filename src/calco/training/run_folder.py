@@ -19,7 +19,7 @@ from calco.data.curation import MAX_COMPARED
 from calco.data.source import Item, Source
 from calco.errors import CalcoError, printable
 from calco.files import explain, make_folder, read_json, replacing, sweep, write_json
-from calco.locks import locked_folder
+from calco.outputs import locked_folder
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.training.checkpoint import (
     checkpoint_path,

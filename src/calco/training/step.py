@@ -11,10 +11,9 @@ from torch.nn import functional as F
 from calco.evaluation.perceptual import Perceptual, features
 from calco.networks.bridge import Bridge, between, emphasis, training_shares
 from calco.networks.build import build_discriminator, build_generator
-from calco.networks.discriminators import FixedFeatures, Judgements, MultiScale, Projected
+from calco.networks.discriminators import FixedFeatures, Judgements, MultiScale, PatchGAN, Projected
 from calco.networks.efficientnet_unet import begin_with_imagenet
 from calco.networks.generator import Generator
-from calco.networks.patchgan import PatchGAN
 from calco.training.checkpoint import TrainableNetworks
 from calco.training.config import TrainConfig
 from calco.training.objectives import (

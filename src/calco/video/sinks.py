@@ -23,7 +23,7 @@ from calco import imaging
 from calco.errors import CalcoError
 from calco.files import cut_name, explain, put_in_place
 from calco.imaging import Image
-from calco.locks import locked_file
+from calco.outputs import locked_file
 from calco.video.encoding import Encoding, FrameEncoder, format_of, new_stream
 from calco.video.frame_image import Colours
 from calco.video.pipeline import Gone

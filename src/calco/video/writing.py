@@ -17,7 +17,7 @@ from calco.files import explain, replacing, short_name
 from calco.imaging import Image
 from calco.journal import Journal
 from calco.journal import remove as remove_journal
-from calco.locks import locked_file
+from calco.outputs import locked_file
 from calco.video.encoding import FrameEncoder, choose_encoding, format_of, new_encoder, new_stream
 from calco.video.frame_image import usual
 from calco.video.other_streams import OtherStreams

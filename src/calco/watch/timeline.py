@@ -11,8 +11,7 @@ from calco import imaging
 from calco.detection.drawing import colour_of
 from calco.errors import CalcoError
 from calco.journal import Journal
-from calco.report.page import write_page
-from calco.report.tables import Column, Row, Table
+from calco.report.page import Column, Row, Table, write_page
 from calco.video.reading import clock
 from calco.watch.rules import Rules
 

@@ -17,7 +17,7 @@ from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.sources.annotated import record_of
 from calco.data.splits import split_items
-from calco.detection.learning.config import DetectTrainConfig
+from calco.detection.learning import DetectTrainConfig
 from calco.detection.network import TargetObjects
 from calco.errors import CalcoError, UnusableError
 from calco.training.task import RunData, absolute_path, absolute_paths

@@ -20,7 +20,7 @@ from calco.data.box_augmentation import letterbox
 from calco.data.sample import Sample
 from calco.detection.drawing import draw_detections
 from calco.detection.initial import InitialNetwork, initial_network
-from calco.detection.learning.config import DetectTrainConfig
+from calco.detection.learning import DetectTrainConfig
 from calco.detection.learning.setup import DetectionBatch, DetectionData, load_batch, open_boxes
 from calco.detection.lite import LiteDetector
 from calco.detection.metrics import Scores, average_precision

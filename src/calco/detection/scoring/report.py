@@ -24,8 +24,7 @@ from calco.detection.scoring.score import (
 from calco.errors import CalcoError
 from calco.evaluation.scores import Score, score_table
 from calco.report import charts
-from calco.report.page import Look, Mark, boxed, count, write_page
-from calco.report.tables import Cell, Column, Row, Table
+from calco.report.page import Cell, Column, Look, Mark, Row, Table, boxed, count, write_page
 
 MOST_CONFUSED: Final = 24
 """Number of classes in the matrix of confusions, the most frequent ones."""

@@ -1,1 +1,0 @@
-"""Outlines of Peru's departments; SOURCES.txt tells where they come from."""
