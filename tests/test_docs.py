@@ -223,3 +223,12 @@ def test_the_short_help_shows_options_that_exist_and_names_the_long_one(
         shown = rf"--{name}(?![\w.-])"
         assert re.search(shown, short) or not re.search(shown, help_of(verb)), name
     assert len(set(re.findall(r"--[a-z][\w.-]*", short))) <= 40 < len(set(re.findall(r"--[a-z][\w.-]*", help_of(verb))))
+
+
+def test_the_help_shows_the_sentences_of_inherited_fields_and_the_values_of_a_preset(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        calco.cli.main(["train", "--preset", "small", "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--batch INT Number of items in a forward pass. (default: 8)" in text
