@@ -11,7 +11,7 @@ import pytest
 import calco
 from calco import CalcoError, imaging
 from calco.cli import main
-from calco.evaluation.config import CompareConfig
+from calco.evaluation import CompareConfig
 from calco.evaluation.evaluate import compare
 
 SMALL = ["--preset", "small", "--size", "32", "--resize", "36", "--generator.depth", "3", "--generator.filters", "4"]

@@ -26,12 +26,12 @@ from calco.data.prepare import prepare
 from calco.data.recipes import RecipeConfig
 from calco.data.recipes.custom import pin_code
 from calco.data.sources import open_source
-from calco.evaluation.config import EvaluateConfig
+from calco.evaluation import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
-from calco.inference.loading import load, load_info
 from calco.inference.results import REMOTE_LOG
+from calco.inference.translator import load, load_info
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.outputs import LOG

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         UsageError,
         WriteError,
     )
-    from calco.evaluation.config import CompareConfig, EvaluateConfig
+    from calco.evaluation import CompareConfig, EvaluateConfig
     from calco.evaluation.evaluate import compare, evaluate
     from calco.evaluation.metrics import psnr as psnr
     from calco.evaluation.metrics import psnr_inside as psnr_inside
@@ -45,10 +45,9 @@ if TYPE_CHECKING:
     from calco.imaging import read as read_image
     from calco.imaging import write as write_image
     from calco.inference.config import TranslateConfig
-    from calco.inference.loading import load
     from calco.inference.steady import Steady as Steady
     from calco.inference.translate import translate
-    from calco.inference.translator import Translator
+    from calco.inference.translator import Translator, load
     from calco.training.config import TrainConfig, preset
     from calco.training.translation import train
     from calco.version import __version__
@@ -57,8 +56,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "AblateConfig": "calco.ablation.config", "ablate": "calco.ablation.ablate",
     "BenchConfig": "calco.benchmarks.config", "CalcoError": "calco.errors", "CheckConfig": "calco.checking",
-    "CollectConfig": "calco.collecting", "CompareConfig": "calco.evaluation.config",
-    "DataError": "calco.errors", "DemoConfig": "calco.cli.demo", "EvaluateConfig": "calco.evaluation.config",
+    "CollectConfig": "calco.collecting", "CompareConfig": "calco.evaluation",
+    "DataError": "calco.errors", "DemoConfig": "calco.cli.demo", "EvaluateConfig": "calco.evaluation",
     "ExportConfig": "calco.export", "MissingExtraError": "calco.errors", "ModelError": "calco.errors",
     "OutOfMemoryError": "calco.errors", "Pair": "calco.data.sample", "PrepareConfig": "calco.data.config",
     "RecipeConfig": "calco.data.recipe_config", "RecipesConfig": "calco.data.config", "Sample": "calco.data.sample",
@@ -67,7 +66,7 @@ _HOMES = {
     "UsageError": "calco.errors", "WriteError": "calco.errors", "bench": "calco.benchmarks.bench",
     "build_recipe": "calco.data.recipes", "check": "calco.checking.check", "collect": "calco.collecting.collect",
     "compare": "calco.evaluation.evaluate", "demo": "calco.cli.demo", "evaluate": "calco.evaluation.evaluate",
-    "export_model": "calco.export.export", "load": "calco.inference.loading", "open_source": "calco.data.sources",
+    "export_model": "calco.export.export", "load": "calco.inference.translator", "open_source": "calco.data.sources",
     "prepare": "calco.data.prepare", "preset": "calco.training.config", "recipes": "calco.data.gallery",
     "train": "calco.training.translation", "translate": "calco.inference.translate",
     "score": "calco.evaluation.scoring:evaluate", "write_report": "calco.evaluation.report",

@@ -18,9 +18,9 @@ from calco.data.sample import Pair, Sample, generator
 from calco.data.sources import open_source
 from calco.inference.config import TranslateConfig
 from calco.inference.folder import ModelInfo, save_model
-from calco.inference.loading import load
 from calco.inference.results import Translation
 from calco.inference.translate import translate
+from calco.inference.translator import load
 from calco.networks.build import build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import KeepConfig, LimitConfig, TrainConfig

@@ -292,7 +292,7 @@ def test_damaged_graphs_are_one_line(onnx_file: Path, tmp_path: Path) -> None:
 
 
 def test_translate_says_that_it_is_a_detector(onnx_file: Path) -> None:
-    from calco.inference.loading import describe as describe_translator
+    from calco.inference.translator import describe as describe_translator
 
     with pytest.raises(CalcoError, match="calco detect predict takes it"):
         describe_translator(onnx_file)

@@ -10,7 +10,7 @@ import torch
 from calco import imaging
 from calco.data.config import JitterConfig
 from calco.data.recipe_config import RecipeConfig
-from calco.evaluation.config import EvaluateConfig
+from calco.evaluation import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
 from calco.inference.folder import ModelInfo, save_model
 from calco.networks.build import build_generator

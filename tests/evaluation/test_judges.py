@@ -21,7 +21,7 @@ from calco.data.palettes import PALETTES, paint
 from calco.data.recipe_config import RecipeConfig
 from calco.data.sample import Pair
 from calco.errors import CalcoError
-from calco.evaluation.config import EvaluateConfig
+from calco.evaluation import EvaluateConfig
 from calco.evaluation.embedding import Embedding, OnnxFaces
 from calco.evaluation.evaluate import evaluate
 from calco.evaluation.face_search import CHANCE, INPUT, FaceJudge, match_curve, person_ranks
@@ -122,7 +122,7 @@ def test_label_readback_equals_a_plain_loop(town: Path, tmp_path: Path) -> None:
     card = evaluate(config)
     assert card.labels is not None
     from calco.data.palettes import decode
-    from calco.inference.loading import load
+    from calco.inference.translator import load
 
     translator, judge = load(town / "model"), load(town / "judge")
     palette = tuple(entry for entry in FACADES if entry[0] in SHOWN)

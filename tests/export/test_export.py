@@ -28,7 +28,7 @@ from calco.export.export import export_model
 from calco.export.graph import portable
 from calco.export.parts import image_channels, torch_parts
 from calco.inference.folder import ModelInfo, save_model
-from calco.inference.loading import describe, load, load_info
+from calco.inference.translator import describe, load, load_info
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import SameConv
@@ -375,7 +375,7 @@ import faulthandler, gc, os, signal, sys, time
 faulthandler.enable()  # gives this thread a stack for signals, as pytest does
 from PIL import Image
 import numpy as np
-from calco.inference.loading import load
+from calco.inference.translator import load
 models = [load(sys.argv[1]) for _ in range(2)]
 for model in models:
     model(np.zeros((40, 40, 3), np.uint8))

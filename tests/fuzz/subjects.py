@@ -191,7 +191,7 @@ def _model(folder: Path) -> Iterator[Subject]:
 
     from calco.data.config import JitterConfig
     from calco.inference.folder import ModelInfo, save_model
-    from calco.inference.loading import load
+    from calco.inference.translator import load
     from calco.networks.build import build_generator
     from calco.networks.config import GeneratorConfig
     from calco.records import to_record, write_yaml

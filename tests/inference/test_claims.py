@@ -87,7 +87,7 @@ def test_export_and_evaluation_fetch_nothing_that_a_model_names(
     from calco.detection.lite import LiteDetector
     from calco.detection.model import Detector, DetectorInfo
     from calco.detection.scoring.evaluate import _chosen
-    from calco.evaluation.config import EvaluateConfig
+    from calco.evaluation import EvaluateConfig
     from calco.evaluation.evaluate import evaluate
     from calco.export.export import examples
 

@@ -12,8 +12,8 @@ from calco.data.config import JitterConfig
 from calco.data.palettes import PALETTES
 from calco.data.recipes import RecipeConfig
 from calco.inference.folder import ModelInfo, save_model
-from calco.inference.loading import load
 from calco.inference.network import ACCENTS, Overlay, overlaid
+from calco.inference.translator import load
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

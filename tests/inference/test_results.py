@@ -16,8 +16,8 @@ from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
-from calco.inference.loading import load
 from calco.inference.results import REMOTE_LOG
+from calco.inference.translator import load
 from calco.inference.video import VideoOptions, translate_videos
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig

@@ -21,8 +21,7 @@ from calco.data.sample import generator as calco_generator
 from calco.errors import DiskError
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
-from calco.inference.loading import load
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, load
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.training.pairs import choose_composition

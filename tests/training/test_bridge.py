@@ -13,15 +13,15 @@ import torch
 import calco
 from calco import imaging
 from calco.errors import CalcoError
-from calco.export.config import ExportConfig
+from calco.export import ExportConfig
 from calco.export.export import export_model
 from calco.imaging.strips import Whole
 from calco.inference import network
 from calco.inference.config import TranslateConfig
 from calco.inference.folder import read_weights, save_model
 from calco.inference.large import draw
-from calco.inference.loading import load
 from calco.inference.translate import translate
+from calco.inference.translator import load
 from calco.training.config import ComputeConfig, LimitConfig, ObjectiveConfig, TrainConfig, preset
 from calco.training.start import start_from
 from calco.training.step import Networks

@@ -15,7 +15,7 @@ from calco.data.recipes import RecipeConfig
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
-from calco.evaluation.config import CompareConfig, EvaluateConfig
+from calco.evaluation import CompareConfig, EvaluateConfig
 from calco.evaluation.evaluate import compare, evaluate
 from calco.files import digest
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig

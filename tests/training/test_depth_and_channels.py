@@ -12,10 +12,10 @@ import tifffile
 from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.recipes import RecipeConfig
-from calco.evaluation.config import EvaluateConfig
+from calco.evaluation import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
 from calco.inference.images import translate_images
-from calco.inference.loading import load
+from calco.inference.translator import load
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.translation import train

@@ -21,7 +21,7 @@ from calco.cli import main
 from calco.data.config import SplitConfig
 from calco.errors import OutOfMemoryError
 from calco.files import digest
-from calco.inference.loading import load
+from calco.inference.translator import load
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import KeepConfig, LimitConfig, OptimiserConfig
 from calco.training.run_folder import write_config

@@ -14,7 +14,7 @@ from calco import CalcoError, imaging, journal
 from calco.cli import main
 from calco.data.config import AugmentConfig, JitterConfig
 from calco.evaluation.scorecard import Scorecard
-from calco.inference.loading import load, load_info
+from calco.inference.translator import load, load_info
 from calco.networks.efficientnet_lite import weight_file
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig, preset

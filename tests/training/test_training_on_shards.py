@@ -8,7 +8,7 @@ from calco import imaging
 from calco.data.config import JitterConfig, PrepareConfig
 from calco.data.prepare import prepare
 from calco.data.recipes import EraseConfig, RecipeConfig
-from calco.inference.loading import load_info
+from calco.inference.translator import load_info
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
 from calco.training.translation import train

@@ -11,7 +11,7 @@ from calco.data.config import JitterConfig, SourceConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.sources import open_source
 from calco.errors import CalcoError
-from calco.evaluation.config import EvaluateConfig
+from calco.evaluation import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.scores import terminal_table

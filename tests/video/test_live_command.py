@@ -21,7 +21,7 @@ from calco.data.recipes import RecipeConfig
 from calco.inference.config import TranslateConfig
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.live import LiveRenderer
-from calco.inference.loading import load
+from calco.inference.translator import load
 from calco.inference.video import render_options
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig

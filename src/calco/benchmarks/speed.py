@@ -38,8 +38,7 @@ from calco.errors import CalcoError
 from calco.imaging.writing import write_strips
 from calco.inference.folder import save_model
 from calco.inference.images import translate_images
-from calco.inference.loading import load
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, load
 from calco.inference.video import VideoOptions, translate_video
 from calco.networks.build import build_generator
 from calco.networks.machine import has_bfloat16, make_ready

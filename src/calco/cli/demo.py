@@ -46,7 +46,7 @@ def demo(config: DemoConfig) -> Path:
     Raises:
         CalcoError: If the drawings are not installed or the folder cannot be written.
     """
-    from calco.evaluation.config import EvaluateConfig
+    from calco.evaluation import EvaluateConfig
     from calco.evaluation.evaluate import evaluate
     from calco.inference.config import TranslateConfig
     from calco.inference.translate import translate

@@ -25,16 +25,14 @@ from calco.data.source import Item, Source, settled
 from calco.data.sources import is_elsewhere, open_source, remembered
 from calco.data.splits import split_items
 from calco.errors import CalcoError, UsageError
-from calco.evaluation import scoring
-from calco.evaluation.config import CompareConfig, EvaluateConfig
+from calco.evaluation import CompareConfig, EvaluateConfig, scoring
 from calco.evaluation.judges import open_judge
 from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
 from calco.inference.folder import ModelInfo, is_exported
-from calco.inference.loading import load, model_folder
 from calco.inference.steady import Steady
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, load, model_folder
 from calco.outputs import writing_file, writing_folder
 from calco.records import to_record
 from calco.work import Engine, results

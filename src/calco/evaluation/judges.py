@@ -10,15 +10,15 @@ from calco.data.palettes import named_palette
 from calco.data.recipes import steps_of
 from calco.data.source import Source
 from calco.errors import CalcoError, UsageError
-from calco.evaluation.config import EvaluateConfig
+from calco.evaluation import EvaluateConfig
 from calco.evaluation.embedding import AlexNetFaces, DlibFaces, Embedding, OnnxFaces, as_rgb
 from calco.evaluation.face_search import FaceJudge
 from calco.evaluation.landmarks import LandmarkJudge
 from calco.evaluation.readback import LabelColours, LabelJudge
 from calco.evaluation.scoring import Judge
 from calco.imaging import Image
-from calco.inference.loading import load
 from calco.inference.runtimes import described, explained
+from calco.inference.translator import load
 
 FACES: Final[dict[str, type[AlexNetFaces | DlibFaces]]] = {"faces": AlexNetFaces, "dlib": DlibFaces}
 """Judges of faces by name."""

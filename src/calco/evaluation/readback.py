@@ -21,8 +21,7 @@ from calco.errors import CalcoError
 from calco.evaluation.metrics import Counts, class_scores, confusion, nan_mean
 from calco.evaluation.scores import Bootstrap, Floats, Metric, Score
 from calco.imaging import Image
-from calco.inference.loading import load
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, load
 
 GENERATED: Final = "generated"
 REAL: Final = "real photographs"

@@ -35,16 +35,16 @@ from calco.export.graph import (
 from calco.export.parts import image_channels, joined, onnx_parts
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo
-from calco.inference.loading import (
+from calco.inference.network import Padded
+from calco.inference.translator import (
     EXPORT_FORMAT,
     Description,
     ExportedTranslator,
+    Translator,
     load,
     load_exported,
     model_folder,
 )
-from calco.inference.network import Padded
-from calco.inference.translator import Translator
 from calco.outputs import writing_file
 from calco.records import to_record
 from calco.version import __version__

@@ -22,10 +22,9 @@ from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
 from calco.imaging.formats import exact_name
 from calco.imaging.reading import read_labels
-from calco.inference.loading import weights_digest
 from calco.inference.network import Overlay
 from calco.inference.results import MANIFEST, VERSION, Results, Translation, claim, results_in, write_manifest
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, weights_digest
 from calco.inference.working import (
     INDEX,
     Format,

@@ -8,10 +8,9 @@ from typing import Final
 from calco.errors import UsageError
 from calco.inference.config import TranslateConfig
 from calco.inference.images import translate_images
-from calco.inference.loading import load
 from calco.inference.network import Overlay
 from calco.inference.results import Translation, VideosResult
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, load
 from calco.networks.machine import make_ready
 from calco.video.names import holds_videos, is_moving
 from calco.video.sources import LiveStatus, live_source_of

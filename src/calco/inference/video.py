@@ -28,7 +28,6 @@ from calco.imaging import Image
 from calco.inference.comparison import ComparisonSheet, psnr, report_files, write_report
 from calco.inference.config import TranslateConfig
 from calco.inference.folder import ModelInfo
-from calco.inference.loading import weights_digest
 from calco.inference.network import adapted, pair_maker
 from calco.inference.results import (
     MANIFEST,
@@ -42,7 +41,7 @@ from calco.inference.results import (
     write_manifest,
 )
 from calco.inference.steady import Steady
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, weights_digest
 from calco.journal import remove as remove_journal
 from calco.outputs import Outputs, check_not_input, locked_file, new_file, settings_digest, writing_folder
 from calco.records import check_numbers

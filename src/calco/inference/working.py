@@ -29,10 +29,9 @@ from calco.imaging.arrays import in_strips
 from calco.imaging.strips import is_large, open_large
 from calco.imaging.writing import write_strips
 from calco.inference.large import Drawing, Moved, draw
-from calco.inference.loading import load, weights_digest
 from calco.inference.network import Maker, Overlay, pair_maker
 from calco.inference.results import VERB, same_inputs, stamps_of
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, load, weights_digest
 from calco.networks.machine import make_ready
 from calco.outputs import Outputs, Stamp
 

@@ -14,8 +14,7 @@ from calco import files, journal
 from calco.detection.network import DetectorProtocol
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep, write_json
-from calco.inference.loading import weights_digest
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, weights_digest
 from calco.journal import remove as remove_journal
 from calco.outputs import Outputs, writing_folder
 from calco.records import to_record, write_yaml
@@ -274,7 +273,7 @@ def _make_blur(config: WatchConfig, detector: DetectorProtocol) -> FaceBlur | No
 def _make_painter(config: WatchConfig, detector: DetectorProtocol, translator: Translator | None) -> Painter | None:
     """Return what paints; None if nothing is painted."""
     if translator is None and config.paint:
-        from calco.inference.loading import load
+        from calco.inference.translator import load
 
         translator = load(config.paint, device=config.device, precision=config.precision)
     if translator is None:
