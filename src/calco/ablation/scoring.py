@@ -26,8 +26,7 @@ from calco.evaluation.perceptual import weight_file
 from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, evaluate
 from calco.files import read_json, write_json
-from calco.inference.translator import load
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, load
 from calco.training.config import TrainConfig
 
 SPLIT_NAMES = {"validation": "val", "test": "test"}
