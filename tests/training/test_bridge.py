@@ -83,6 +83,17 @@ def test_a_run_that_was_cut_short_ends_with_the_same_bits(
     assert same(weights(train(config, resume=True, progress=False)), weights(whole))
 
 
+def test_a_higher_limit_returns_to_the_regression(images: Path, tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    config = bridged(images, tmp_path / "run")
+    before = weights(train(config, progress=False))
+    more = weights(train(replace(config, limit=LimitConfig(epochs=0, steps=48)), resume=True, progress=False))
+    said = [record.message for record in caplog.records]
+    assert "step 12: within the new limit the regression learns" in said
+    assert any(each.startswith("step 24: the regression is fixed") for each in said)
+    assert not same(parts(more, "regression"), parts(before, "regression"))
+
+
 def test_the_log_names_both_parts_and_the_better_one(images: Path, tmp_path: Path, caplog) -> None:
     caplog.set_level(logging.INFO)
     train(bridged(images, tmp_path / "run"), progress=False)

@@ -148,7 +148,8 @@ class Translation(Task[Batch]):
         """Learning rate at a share of the run, on which size, adversary and bridge depend too."""
         if self.networks.refine(progress >= self.config.bridge_begins):
             number = self.config.generator.bridge_steps
-            LOG.info(f"step {step}: the regression is fixed; the network that refines it in {number} steps learns now")
+            now = f"the regression is fixed; the network that refines it in {number} steps learns now"
+            LOG.info(f"step {step}: {now if self.networks.refines else 'within the new limit the regression learns'}")
         self.networks.adversarial = progress >= self.config.objective.gan_from
         self.networks.halves = progress < self.config.optimiser.half_size_until
         return rate_at(self.config, progress)
