@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from calco.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from calco.ablation import AblateConfig
     from calco.ablation.ablate import ablate
-    from calco.ablation.config import AblateConfig
+    from calco.benchmarks import BenchConfig
     from calco.benchmarks.bench import bench
-    from calco.benchmarks.config import BenchConfig
     from calco.checking import CheckConfig
     from calco.checking.check import check
     from calco.cli.demo import DemoConfig, demo
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
 # Public name => its module; imported when first used, so that `calco --help` answers at once.
 _HOMES = {
-    "AblateConfig": "calco.ablation.config", "ablate": "calco.ablation.ablate",
-    "BenchConfig": "calco.benchmarks.config", "CalcoError": "calco.errors", "CheckConfig": "calco.checking",
+    "AblateConfig": "calco.ablation", "ablate": "calco.ablation.ablate",
+    "BenchConfig": "calco.benchmarks", "CalcoError": "calco.errors", "CheckConfig": "calco.checking",
     "CollectConfig": "calco.collecting", "CompareConfig": "calco.evaluation",
     "DataError": "calco.errors", "DemoConfig": "calco.cli.demo", "EvaluateConfig": "calco.evaluation",
     "ExportConfig": "calco.export", "MissingExtraError": "calco.errors", "ModelError": "calco.errors",

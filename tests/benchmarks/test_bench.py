@@ -12,10 +12,10 @@ import torch
 
 import calco.cli
 from calco import CalcoError, imaging
+from calco.benchmarks import GROUPS, BenchConfig, Sizes
 from calco.benchmarks import bench as benches
 from calco.benchmarks.answers import crowd, plain_nms, row_nms, take_weights
 from calco.benchmarks.bench import BEGIN, END, Bench, bench, times
-from calco.benchmarks.config import GROUPS, BenchConfig, Sizes
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
 from calco.benchmarks.setting import Row, Timed, grey, scene, write_images
 from calco.data.config import JitterConfig

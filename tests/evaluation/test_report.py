@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calco.errors import CalcoError
-from calco.evaluation.comparison import compare_report
+from calco.evaluation.evaluate import compare_report
 from calco.evaluation.report import write_report
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.scoring import evaluate

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco import imaging, journal
-from calco.ablation import figures
-from calco.ablation.config import AblateConfig
+from calco.ablation import AblateConfig, figures
 from calco.ablation.curves import Curve, SampledTranslation, shared_metrics
 from calco.ablation.results import (
     DataScores,
@@ -25,7 +24,7 @@ from calco.ablation.scoring import Scoring
 from calco.ablation.variants import all_variants
 from calco.addresses import redact_record
 from calco.errors import CalcoError, MissingExtraError, UsageError, WriteError, brief
-from calco.evaluation.comparison import differences
+from calco.evaluation.evaluate import differences
 from calco.evaluation.scorecard import Scorecard
 from calco.files import atomic_write, read_json, write_json
 from calco.outputs import writing_folder

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from calco.ablation.config import AblateConfig
+from calco.ablation import AblateConfig
 from calco.errors import CalcoError, UsageError, shortened
 from calco.training.config import PRESETS, LimitConfig, TrainConfig, preset
 from calco.training.translation import load_config

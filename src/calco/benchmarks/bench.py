@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import answers, presets, speed
-from calco.benchmarks.config import BenchConfig, Sizes
+from calco.benchmarks import BenchConfig, Sizes, answers, presets, speed
 from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, read_text, write_json

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from calco import imaging
-from calco.benchmarks.config import BenchConfig, Sizes
+from calco.benchmarks import BenchConfig, Sizes
 from calco.benchmarks.reference import Reference
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig

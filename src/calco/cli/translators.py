@@ -1,5 +1,9 @@
-"""The verbs that train, score, apply, export and time translators."""
+"""The verbs that train, score, compare, apply, export and time translators."""
 
+import contextlib
+import logging
+import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import calco
@@ -10,6 +14,10 @@ if TYPE_CHECKING:
     from calco.inference.results import VideoResult
 
 _MOST_NOTES: Final = 8
+_CHATTY: Final = ("calco.training", "calco.checking", "calco.data")
+"""Modules that describe each training by many lines, of which an ablation has several."""
+_REPEATED: Final = "calco.checking.check"
+"""Module that reports the same findings on the images at the start of each run."""
 
 
 def train(args: list[str]) -> None:
@@ -83,7 +91,7 @@ def compare(args: list[str]) -> None:
     """Put the scores and images of evaluated runs side by side."""
     config = parse(calco.CompareConfig, args, "compare", compare.__doc__)
     from calco.evaluation.baselines import MODEL
-    from calco.evaluation.comparison import differences, notes
+    from calco.evaluation.evaluate import differences, notes
     from calco.evaluation.metrics import METRICS
     from calco.evaluation.scores import terminal_table
     from calco.report.page import count
@@ -158,3 +166,53 @@ def bench(args: list[str]) -> None:
         show(table, width=140)  # figures are not cut off where they go to a file or a narrow window
     for path in filter(None, (config.json, config.plot, config.markdown)):
         say(f"{path} is written")
+
+
+def ablate(args: list[str]) -> None:
+    """Train variants on the same data for the same time, and compare their scores."""
+    own, dashes, options = _split(args)
+    # As one word: its first character is a dash.
+    config = parse(
+        calco.AblateConfig, [*own, f"--options={shlex.join(options)}"] if dashes else own, "ablate", ablate.__doc__
+    )
+    with _warnings_alone():
+        found = calco.ablate(config, progress=True)
+    for scores in found.data:
+        show(scores.table())
+        if sentence := scores.winners():
+            show(f"{scores.data}: {sentence}")
+        if (times := scores.times_table()) is not None:
+            show(times)
+        for note in scores.notes:
+            warn(note)
+    for name, reason in found.failed.items():
+        warn(f"{name} has no scores: {reason}")
+    show(f"tables and figures are in {found.report}")
+
+
+def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
+    """Split the arguments at the first --."""
+    place = args.index("--") if "--" in args else len(args)
+    return args[:place], place < len(args), args[place + 1 :]
+
+
+@contextlib.contextmanager
+def _warnings_alone() -> Iterator[None]:
+    """Let only warnings through from modules that would describe each of the trainings."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    reported: set[str] = set()
+
+    def once(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return not (text in reported or reported.add(text))  # type: ignore[func-returns-value]
+
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    logging.getLogger(_REPEATED).addFilter(once)
+    try:
+        yield
+    finally:
+        logging.getLogger(_REPEATED).removeFilter(once)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
