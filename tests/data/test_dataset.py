@@ -169,3 +169,16 @@ def test_erased_places_lie_inside_every_crop_of_a_large_image(make: Make, tmp_pa
         pair = data.pair(0, epoch)
         assert pair.region is not None
         assert pair.region.any()
+
+
+def test_crops_around_holes_all_hold_a_part_of_one(make: Make, tmp_path: Path) -> None:
+    make("p/0.png", 300, 200)
+    jitter = JitterConfig(size=16, resize=0, crop="holes")
+    data = dataset(tmp_path / "p", jitter=jitter)
+    regions = [data.pair(0, epoch).region for epoch in range(20)]
+    assert all(region is not None and region.shape == (16, 16) and region.any() for region in regions)
+    assert len({region.tobytes() for region in regions if region is not None}) > 5  # not only wholly erased ones
+    assert equal(data[0, 7], dataset(tmp_path / "p", jitter=jitter)[0, 7])
+    whole = dataset(tmp_path / "p", jitter=jitter, train=False).pair(0, 0)
+    assert whole.region is not None
+    assert whole.region.shape == (200, 300)

@@ -10,7 +10,7 @@ from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.discriminators import PatchGAN
 from calco.networks.generator import base_luminance, lab_to_rgb, lightness, nearest_known
 from calco.networks.layers import count_parameters
-from calco.networks.resnet import ResnetGenerator
+from calco.networks.resnet import DRUNet, ResnetGenerator
 from calco.networks.unet import UNet
 
 
@@ -151,13 +151,23 @@ def test_leaks_and_initial_weights():
 @pytest.mark.parametrize("norm", ["batch", "instance", "group", "none"])
 @pytest.mark.parametrize("up", ["transpose", "resize"])
 def test_every_variant_learns_and_keeps_the_size(norm, up):
-    for architecture in ("unet", "resnet"):
+    for architecture in ("unet", "resnet", "drunet"):
         config = GeneratorConfig(architecture=architecture, depth=3, filters=4, blocks=1, norm=norm, up=up)
         network = build_generator(config, 1, 3)
         out = network(torch.randn(2, 1, 32, 40))
         assert out.shape == (2, 3, 32, 40)
         out.mean().backward()
         assert all(p.grad is not None for p in network.parameters())
+
+
+def test_a_drunet_begins_without_a_correction_and_means_image_and_mirror_image():
+    torch.manual_seed(0)
+    network, x = DRUNet(4, depth=2, blocks=1, filters=4), torch.randn(2, 4, 16, 24)
+    assert not network(x).any()
+    torch.nn.init.normal_(network.last.weight)
+    assert not torch.allclose(network(x), network(x.flip(3)).flip(3), atol=1e-3)
+    network.eval()
+    assert torch.allclose(network(x), network(x.flip(3)).flip(3), atol=1e-6)
 
 
 def holed(side=16):

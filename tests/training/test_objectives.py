@@ -1,6 +1,7 @@
 """Losses, rates and presets: the conventions, by their numbers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,20 @@ def test_pixel_losses_under_the_weight_map():
     assert float(pixel_loss(ObjectiveConfig(pixel="charbonnier"), drawn, target, even)) == pytest.approx(1.5, abs=1e-3)
 
 
+def test_the_loss_psnr_is_the_mean_of_the_negative_psnr_and_weighs_images_alike():
+    drawn, even = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2)
+    target = torch.stack([torch.full((1, 2, 2), 0.02), torch.full((1, 2, 2), 0.2)])  # 40 and 20 dB
+    config = ObjectiveConfig(pixel="psnr")
+    assert float(pixel_loss(config, drawn, target, even)) == pytest.approx(-30, abs=0.06)
+    weight = even.clone()
+    weight[..., 0] = 0
+    target[..., 0] = 1
+    assert float(pixel_loss(config, drawn, target, weight)) == pytest.approx(-30, abs=0.06)
+    drawn.requires_grad_()
+    pixel_loss(config, drawn, drawn.detach(), even).backward()
+    assert bool(torch.isfinite(drawn.grad).all())  # an exact image too
+
+
 def test_patches_count_as_much_as_their_pixels():
     config = ObjectiveConfig(gan="least-squares", d_loss="sum")
     logits = torch.tensor([[[[0.0, 1.0]]]])
@@ -122,11 +137,13 @@ def test_the_balance_is_read_against_the_right_constant():
 
 def test_rates():
     constant = TrainConfig(optimiser=OptimiserConfig())
-    assert rate_at(constant, 0) == rate_at(constant, 0.99) == 2e-4
+    assert rate_at(constant, 0, 0) == rate_at(constant, 999, 0.99) == 2e-4
     falling = TrainConfig(optimiser=OptimiserConfig(decay_from=0.5), limit=LimitConfig(epochs=200))
-    assert rate_at(falling, 0.5) == 2e-4
-    assert rate_at(falling, 0.75) == pytest.approx(1e-4)
-    assert 0 < rate_at(falling, 1.0) < 1e-6
+    assert rate_at(falling, 500, 0.5) == 2e-4
+    assert rate_at(falling, 750, 0.75) == pytest.approx(1e-4)
+    assert 0 < rate_at(falling, 1000, 1.0) < 1e-6
+    slow = replace(constant, optimiser=replace(constant.optimiser, warm_up=10))
+    assert [rate_at(slow, step, 0) for step in (0, 4, 9, 50)] == pytest.approx([2e-5, 1e-4, 2e-4, 2e-4])
 
 
 def sizes(config: TrainConfig) -> tuple[int, int]:

@@ -86,6 +86,22 @@ def crop_flip(whole: Cut, config: JitterConfig, rng: np.random.Generator) -> Cut
     return _cut(whole, config.size, top, left, mirrored=bool(rng.random() < 0.5) and config.flip)
 
 
+def crop_around(pair: Pair, config: JitterConfig, rng: np.random.Generator) -> Pair:
+    """Return a random square of `config.size` that holds a random erased pixel, mirrored as in `crop_flip`.
+
+    A pair in which nothing is erased is cropped anywhere.
+    """
+    if pair.region is None or not len(erased := np.flatnonzero(pair.region)):
+        return crop_flip(pair, config, rng)
+    height, width = pair.region.shape
+    row, column = divmod(int(erased[rng.integers(len(erased))]), width)
+    top, left = (
+        int(np.clip(place - rng.integers(config.size), 0, max(0, extent - config.size)))
+        for place, extent in ((row, height), (column, width))
+    )
+    return _cut(pair, config.size, top, left, mirrored=bool(rng.random() < 0.5) and config.flip)
+
+
 def crop_center(whole: Cut, size: int) -> Cut:
     """Return the square in the middle, padded by reflection where there is less."""
     top, left = (max(0, extent - size) // 2 for extent in _extent(whole))

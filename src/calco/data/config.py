@@ -115,6 +115,10 @@ class JitterConfig:
     resampling: Resampling = "auto"
     """Interpolation; auto averages when they shrink and is bicubic when they grow."""
 
+    crop: Literal["anywhere", "holes"] = "anywhere"
+    """Place of the crop in training: anywhere, or around a pixel that the recipe erased, so that most of a batch
+    counts."""
+
     flip: bool = True
     """Mirror half of the pairs."""
 
@@ -124,6 +128,8 @@ class JitterConfig:
             raise UsageError(f"resize is {self.resize}; use 0 (native scale), or at least the size {self.size}")
         if self.fit not in ("stretch", "cover"):
             raise UsageError(f"jitter fit is {self.fit!r}; choose stretch or cover")
+        if self.crop not in ("anywhere", "holes"):
+            raise UsageError(f"jitter crop is {self.crop!r}; choose anywhere or holes")
         if self.resampling not in get_args(Resampling):
             raise UsageError(f"jitter resampling is {self.resampling!r}; choose {', '.join(get_args(Resampling))}")
 

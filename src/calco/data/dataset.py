@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
-from calco.data.augmentation import crop_center, crop_flip, fit_image, moved, recoloured, whole_side
+from calco.data.augmentation import crop_around, crop_center, crop_flip, fit_image, moved, recoloured, whole_side
 from calco.data.config import AugmentConfig, JitterConfig
 from calco.data.recipes import Recipe
 from calco.data.sample import Pair, Sample, generator
@@ -108,12 +108,16 @@ class PairDataset(Dataset[TensorPair]):
     def _make(self, index: int, epoch: int) -> Pair:
         key = self.items[index].key
         image = self.fitted(index)
+        around = self.train and self.jitter.crop == "holes"
         if self.train:
             if self.augment.moves:
                 image = moved(image, self.augment, generator(self.seed, epoch, key, "movement"))
-            # Cut first: what a recipe erases then lies wholly inside what the network sees.
-            image = crop_flip(image, self.jitter, generator(self.seed, epoch, key, "crop"))
+            if not around:
+                # Cut first: what a recipe erases then lies wholly inside what the network sees.
+                image = crop_flip(image, self.jitter, generator(self.seed, epoch, key, "crop"))
         pair = self.recipe(image, generator(self.seed, epoch, key, "recipe"))
+        if around:
+            pair = crop_around(pair, self.jitter, generator(self.seed, epoch, key, "crop"))
         if self.train and self.augment.recolours:
             pair = recoloured(pair, self.augment, generator(self.seed, epoch, key, "light"))
         return pair

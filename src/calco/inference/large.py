@@ -23,7 +23,7 @@ from calco.imaging import Image, Resampling
 from calco.imaging.arrays import FILTERS
 from calco.imaging.strips import Strips, Whole
 from calco.inference.network import Network, Rows, adapted, region_of, transparency_tells, varied
-from calco.networks.generator import Generator, surroundings
+from calco.networks.generator import SMOOTHINGS, Generator, surroundings
 
 _PIXELS: Final = 1 << 20  # that are worked on together
 _SIDE: Final = 512  # of the areas that are filled one by one
@@ -192,7 +192,7 @@ class Filled:
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """Return rows, filled, and in a last channel 1 where the holes were: 1, C, rows, W."""
-        margin = 2 * _REACH
+        margin = 2 * _REACH + SMOOTHINGS
         above, below = max(0, top - margin), min(self._height, bottom + margin)
         x, known = self._generator.shown(self._rows(above, below))
         inside = slice(top - above, bottom - above)

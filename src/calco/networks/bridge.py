@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from calco.networks.efficientnet_unet import EfficientNetUNet
-from calco.networks.resnet import ResnetGenerator
+from calco.networks.resnet import DRUNet, ResnetGenerator
 from calco.networks.unet import UNet
 
-Backbone = UNet | ResnetGenerator | EfficientNetUNet
+Backbone = UNet | ResnetGenerator | EfficientNetUNet | DRUNet
 
 # The square root of the noise's rate rises linearly in the first half and falls in the second, as the authors of the
 # bridge have it in their experiments: 0.1 at the ends, and 0.3 where the rise would have led in the whole time.

@@ -9,7 +9,7 @@ from calco.networks.config import Composition, DiscriminatorConfig, GeneratorCon
 from calco.networks.discriminators import MultiScale, PatchGAN, Projected
 from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.generator import Generator, Holes, input_channels, output_channels
-from calco.networks.resnet import ResnetGenerator
+from calco.networks.resnet import DRUNet, ResnetGenerator
 from calco.networks.unet import UNet
 
 
@@ -63,6 +63,11 @@ def _backbone(
             spade=config.spade,
             gated=config.gated,
         )
+    if config.architecture == "drunet":
+        return DRUNet(
+            *channels, depth=config.depth, blocks=config.blocks, filters=config.filters, norm=config.norm,
+            dropout=config.dropout, up=config.up,
+        )  # fmt: skip
     return ResnetGenerator(
         *channels, blocks=config.blocks, filters=config.filters, norm=config.norm, dropout=config.dropout, up=config.up,
     )  # fmt: skip

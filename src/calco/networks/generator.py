@@ -88,7 +88,7 @@ class Generator(nn.Module):
 
     Where holes are marked, luminance and lab fill them first, and the output adds what lightness is missing there.
     `prepare` and `compose` are apart so that an image may be composed at its full size from an output at a smaller.
-    The backbone's output lies in [-1, 1]; it takes `input_channels` and gives `output_channels`.
+    A trained backbone's output lies in [-1, 1]; it takes `input_channels` and gives `output_channels`.
     """
 
     def __init__(
@@ -151,12 +151,17 @@ class Generator(nn.Module):
         return base + prepared[:, -1:] * maps
 
 
-def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor | None = None) -> Tensor:
-    """Fill what is not `known` (N, 1, H, W) with the nearest pixel that is, smoothed by a 3x3 mean: N, C, H, W.
+SMOOTHINGS = 16
+"""How often the smooth guess for a hole is smoothed; each time its pixels depend on the next ones around."""
 
-    Copies keep the grain of their surroundings; smoother fills come nearer in squares and look worse. For parts of a
-    larger image with deeper holes, `step` is the largest first step of the search, and `deep` (N, C, H, W) stands where
-    nothing known is in reach.
+
+def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor | None = None) -> Tensor:
+    """Fill what is not `known` (N, 1, H, W) with the mean of two guesses: N, C, H, W.
+
+    One is the nearest pixel that is known, smoothed by a 3x3 mean: copies keep the grain of their surroundings. The
+    other passes smoothly from one side of the hole to the other, as heat would: the first, smoothed again and again. In
+    squares their mean is nearer than either. For parts of a larger image with deeper holes, `step` is the largest first
+    step of the search, and `deep` (N, C, H, W) stands where nothing known is in reach.
     """
     width = x.shape[-1]
     rows, columns = nearest_known(known, step).unbind(1)
@@ -165,8 +170,15 @@ def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor
     if deep is not None:
         itself = (places == torch.arange(places.shape[2], device=x.device)).view(known.shape)
         copied = torch.where(itself & (known == 0), deep, copied)
-    smoothed = F.avg_pool2d(copied, 3, 1, padding=1, count_include_pad=False)
-    return torch.where(known > 0, x, smoothed)
+    filled = copied = _smoothed(copied, x, known)
+    for _ in range(SMOOTHINGS):
+        filled = _smoothed(filled, x, known)
+    return (copied + filled) / 2
+
+
+def _smoothed(filled: Tensor, x: Tensor, known: Tensor) -> Tensor:
+    """The 3x3 mean of what fills the holes; `x` elsewhere."""
+    return torch.where(known > 0, x, F.avg_pool2d(filled, 3, 1, padding=1, count_include_pad=False))
 
 
 def nearest_known(known: Tensor, step: int | None = None) -> Tensor:

@@ -1,4 +1,6 @@
-"""The ResNet generator: two halvings, residual blocks, two doublings."""
+"""Generators of residual blocks: the ResNet of pix2pix, and the DRUNet of image restoration."""
+
+import itertools
 
 from torch import Tensor, nn
 
@@ -83,3 +85,90 @@ class ResnetGenerator(nn.Module):
         for layer in self.body:
             x = segment(layer, x, recompute=self.recompute and isinstance(layer, ResidualBlock))
         return x
+
+
+class DRUNet(nn.Module):
+    """A U-Net that keeps the image's own size, of residual blocks: for holes and other damage of a few pixels.
+
+    Each of `depth` halvings doubles the channels, up to eight times `filters`; what comes up again is added to the maps
+    of its size. At first the output is 0, so that a network that corrects an image begins with no correction. In
+    evaluation mode the output is the mean of those of the image and of its mirror image, which errs less than either
+    (self-ensemble: Lim et al., arXiv 1707.02921, section 3.4).
+
+    Source: Zhang et al., Plug-and-Play Image Restoration with Deep Denoiser Prior, arXiv 2008.13751, section 4.1, which
+    has no norm, depth 3, 64 filters and 4 blocks at each size.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        *,
+        depth: int = 3,
+        blocks: int = 4,
+        filters: int = 64,
+        norm: Norm = "none",
+        dropout: float = 0.0,
+        up: Up = "transpose",
+    ) -> None:
+        super().__init__()
+        self.depth = depth
+        self.recompute = False  # feature maps in the backward pass, to save memory
+        widths = [filters * 2 ** min(level, 3) for level in range(depth + 1)]
+
+        def level(width: int) -> nn.Sequential:
+            return nn.Sequential(*(_Block(width, norm=norm, dropout=dropout) for _ in range(blocks)))
+
+        self.first = nn.Conv2d(in_channels, filters, 3, padding=1)
+        self.encoder = nn.ModuleList(level(width) for width in widths)
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in itertools.pairwise(widths))
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(b, a, 2, 2) if up == "transpose" else ResizeConv(b, a, bias=True)
+            for a, b in itertools.pairwise(widths)
+        )
+        self.decoder = nn.ModuleList(level(width) for width in widths[:-1])
+        self.last = nn.Conv2d(filters, out_channels, 3, padding=1)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, in, H, W in [-1, 1] => N, out, H, W, after training in [-1, 1]; H and W are multiples of 2 ** depth."""
+        if self.training:
+            return self._corrections(x)  # a bound would stop learning where the first steps go beyond it
+        return ((self._corrections(x) + self._corrections(x.flip(3)).flip(3)) / 2).clamp(-1, 1)
+
+    def _corrections(self, x: Tensor) -> Tensor:
+        x, skips = self.first(x), list[Tensor]()
+        for number, blocks in enumerate(self.encoder):
+            x = segment(blocks, x, recompute=self.recompute)
+            if number < self.depth:
+                skips.append(x)
+                x = self.downs[number](x)
+        for number in reversed(range(self.depth)):
+            x = segment(self.decoder[number], self.ups[number](x) + skips[number], recompute=self.recompute)
+        out: Tensor = self.last(x).float()
+        return out
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions added to their input; the second is 0 at first (Zhang et al., Fixup, arXiv 1901.09321)."""
+
+    def __init__(self, channels: int, *, norm: Norm, dropout: float) -> None:
+        super().__init__()
+        first, second = (nn.Conv2d(channels, channels, 3, padding=1, bias=has_bias(norm)) for _ in range(2))
+        self.body = nn.Sequential(
+            first,
+            norm_layer(norm, channels),
+            nn.ReLU(inplace=True),
+            *([nn.Dropout(dropout)] if dropout > 0 else []),
+            second,
+            norm_layer(norm, channels),
+        )
+        nn.init.zeros_(second.weight)
+        if second.bias is not None:
+            nn.init.zeros_(second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, C, H, W => N, C, H, W."""
+        out: Tensor = x + self.body(x)
+        return out

@@ -40,9 +40,10 @@ class ObjectiveConfig:
     """Weight of the difference in colourfulness of output and target, against one tone for everything."""
     gradient_penalty: float = 0.0
     """Weight of the penalties R1 and R2 on the discriminator's slope at real and generated images."""
-    pixel: Literal["l1", "l2", "charbonnier", "cross-entropy"] = "l1"
-    """Loss between output and target, under the recipe's weight map; cross-entropy reads each channel as the
-    probability of white, which suits painted masks."""
+    pixel: Literal["l1", "l2", "charbonnier", "psnr", "cross-entropy"] = "l1"
+    """Loss between output and target, under the recipe's weight map; psnr takes the logarithm of each image's mean
+    square, so that easy images count as much as difficult ones; cross-entropy reads each channel as the probability of
+    white, which suits painted masks."""
     pixel_weight: float = 100.0
     """Weight of the pixel loss (the paper's lambda)."""
     overlap_weight: float = 0.0
@@ -91,13 +92,30 @@ class OptimiserConfig(SharedOptimiserConfig):
     decay_from: float = 1.0
     """Share of the run after which the rate falls linearly to 0; 1 keeps it constant, the PyTorch reference has 0.5."""
 
+    warm_up: int = 0
+    """Number of steps over which the rate rises to its full value."""
+
+    clip: float = 0.0
+    """Largest norm of each network's gradient; 0 does not clip."""
+
     half_size_until: float = 0.0
     """Share of the run in which images are trained at half the size, at a quarter of the cost."""
+
+    encoder_rate: float = 1.0
+    """Learning rate of an encoder pretrained on ImageNet, as a share of that of the other layers."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         super().__post_init__()
-        check_numbers(self, half_size_until=(0, 1), batch=65_536, accumulate=65_536)
+        check_numbers(
+            self,
+            half_size_until=(0, 1),
+            encoder_rate=(0, 100),
+            clip=(0, 1e6),
+            warm_up=(0, 10**9),
+            batch=65_536,
+            accumulate=65_536,
+        )
         if not 0 <= self.decay_from <= 1:
             raise UsageError(f"decay from {self.decay_from} must lie in [0, 1]; 1 keeps the rate constant")
 
@@ -145,7 +163,7 @@ class TrainConfig:
         check_numbers(self)
         multiple = self.generator.multiple * (2 if self.optimiser.half_size_until else 1)
         if self.jitter.size % multiple:
-            deep = self.generator.architecture == "unet"
+            deep = self.generator.architecture in ("unet", "drunet")
             kind = f"of depth {self.generator.depth}" if deep else self.generator.architecture
             raise UsageError(
                 f"size {self.jitter.size} is not a multiple of {multiple}, as a generator {kind} needs; give "
@@ -243,23 +261,31 @@ def best(recipe: str = "auto") -> TrainConfig:
         generator=GeneratorConfig(architecture="efficientnet-unet", filters=32, up="resize", dropout=0, labels="auto"),
         discriminator=DiscriminatorConfig(architecture="projected"),
         objective=ObjectiveConfig(gan="hinge", pixel_weight=30, perceptual="efficientnet", perceptual_weight=20),
-        optimiser=OptimiserConfig(batch=4, learning_rate=1e-3, decay_from=0.4, ema=0.995, half_size_until=0.6),
+        optimiser=OptimiserConfig(
+            batch=4, learning_rate=1e-3, decay_from=0.4, ema=0.995, half_size_until=0.6, encoder_rate=0.3
+        ),
         limit=LimitConfig(epochs=0, minutes=15),
         keep=KeepConfig(best_by="st_lpips", validate_steps=300),
     )
-    if not {"colorize", "erase"} & set(steps):
-        return config
-    config = replace(config, optimiser=replace(config.optimiser, batch=8, half_size_until=0))
-    if "colorize" not in steps:
+    if "colorize" in steps:
+        # Lightness is given, so there is nothing for an adversary to sharpen: it would only move the colours about.
+        return replace(
+            config,
+            jitter=JitterConfig(size=128, resize=176, fit="cover"),
+            objective=replace(config.objective, gan="none", pixel_weight=60, colour_weight=15),
+            optimiser=replace(config.optimiser, batch=8, half_size_until=0),
+        )
+    if "erase" in steps:
         # The middle of all that could stand in a hole has the least error; an adversary would draw one of them.
-        alone = ObjectiveConfig(gan="none", pixel="l2", pixel_weight=100)
-        crops = JitterConfig(size=128, resize=256, fit="cover")
-        return replace(config, jitter=crops, objective=alone, keep=KeepConfig(best_by="psnr", validate_steps=300))
-    return replace(
-        config,
-        jitter=JitterConfig(size=128, resize=143, fit="cover"),
-        objective=replace(config.objective, pixel_weight=100, colour_weight=5),
-    )
+        return replace(
+            config,
+            jitter=JitterConfig(size=64, resize=256, fit="cover", crop="holes"),
+            generator=GeneratorConfig(architecture="drunet", depth=2, filters=32, blocks=1, norm="none", dropout=0),
+            objective=ObjectiveConfig(gan="none", pixel="psnr", pixel_weight=1),
+            optimiser=replace(config.optimiser, batch=16, half_size_until=0, encoder_rate=1, warm_up=100, clip=1),
+            keep=KeepConfig(best_by="psnr", validate_steps=300),
+        )
+    return config
 
 
 def bridge(recipe: str = "auto") -> TrainConfig:

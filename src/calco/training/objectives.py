@@ -37,6 +37,7 @@ ADVERSARIAL: dict[str, Callable[[Tensor, bool], Tensor]] = {
     "relativistic": _apart,
 }
 
+_EXACT = 1e-5  # mean square, in [-1, 1], below which an image is as good as exact: half a level of a byte
 _SURE = 1e-6  # smallest probability whose logarithm is taken
 
 # One of the discriminator's two losses when it cannot tell real from generated.
@@ -112,8 +113,9 @@ def slope_penalty(logits: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
 def pixel_loss(config: ObjectiveConfig, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean of the pixels' errors before the paper's lambda: N, C, H, W in [-1, 1]; weight N, 1, H, W >= 0.
 
-    The error is absolute, squared, sqrt(d^2 + 1e-6) (Charbonnier, arXiv 1710.01992), or the cross-entropy of each
-    channel, with -1 to 1 for the probability of white.
+    The error is absolute, squared, sqrt(d^2 + 1e-6) (Charbonnier, arXiv 1710.01992), the negative PSNR of each image
+    (Chen et al., HINet, arXiv 2105.06086, equation 4), or the cross-entropy of each channel, with -1 to 1 for the
+    probability of white.
     """
     if config.pixel == "cross-entropy":
         # The output is tanh of z, so its probability of white is the sigmoid of 2 z.
@@ -124,6 +126,9 @@ def pixel_loss(config: ObjectiveConfig, output: Tensor, target: Tensor, weight: 
         error = difference.abs()
     elif config.pixel == "l2":
         error = difference.square()
+    elif config.pixel == "psnr":
+        squared = (difference.square() * weight).mean((1, 2, 3)) / weight.mean((1, 2, 3)).clamp(min=1e-6)
+        return 10 * ((squared + _EXACT) / 4).log10().mean()
     else:
         error = (difference.square() + 1e-6).sqrt()
     return (error * weight).mean()

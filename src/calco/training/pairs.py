@@ -62,6 +62,11 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         for split in ("train", "val")
     )
     first = training.pair(0, 0)
+    if config.jitter.crop == "holes" and first.region is None:
+        raise UsageError(
+            f"--crop holes needs a recipe that erases, and {recipe_title(recipe_config.recipe)} does not; leave it "
+            "out, or give --recipe erase"
+        )
     in_channels, out_channels = first.input.shape[2], first.target.shape[2]
     chosen_generator = choose_composition(config.generator, recipe_config, in_channels, out_channels)
     config = replace(

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,10 +79,11 @@ class Networks(TrainableNetworks):
         options = config.optimiser
         self.optimisers = {
             f"{name[0]}_optimiser": torch.optim.Adam(
-                part.parameters(), lr=options.learning_rate, betas=options.betas, fused=True
+                _groups(part, options.encoder_rate if self.from_imagenet else 1.0),
+                lr=options.learning_rate, betas=options.betas, fused=True,
             )
             for name, part in parts.items()
-        }
+        }  # fmt: skip
         self.discriminate: Judge | None = self.wrapped_discriminator
         self.frozen_discriminator: Judge | None = self.discriminator
         self._begin(refining=self.bridge is not None and self.bridge.regression is None)
@@ -136,8 +138,20 @@ class Networks(TrainableNetworks):
     def update(self, name: str) -> None:
         """Update the weights of an optimiser, and release their gradients."""
         optimiser = self.optimisers[name]
+        if clip := self.config.optimiser.clip:
+            self.scaler.unscale_(optimiser)
+            nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
         self.scaler.step(optimiser)
         optimiser.zero_grad(set_to_none=True)
+
+
+def _groups(network: nn.Module, encoder_rate: float) -> list[dict[str, Any]]:
+    """Parameters of a network, those of a pretrained encoder apart: it knows much already, which large steps undo."""
+    parts: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        scale = encoder_rate if ".encoder." in name else 1.0
+        parts.setdefault(scale, []).append(parameter)
+    return [{"params": parameters, "rate_scale": scale} for scale, parameters in parts.items()]
 
 
 @dataclass(frozen=True)
@@ -374,9 +388,10 @@ def _generator_terms(networks: Networks, each: _Pass) -> dict[str, tuple[float, 
     return terms
 
 
-def rate_at(config: TrainConfig, progress: float) -> float:
-    """Learning rate at a share of the run: constant, then linear to 0 from `decay_from` on."""
+def rate_at(config: TrainConfig, step: int, progress: float) -> float:
+    """Learning rate of a step: linear from 0 in the first `warm_up`, constant, and linear to 0 from `decay_from` on."""
     start, rate = config.optimiser.decay_from, config.optimiser.learning_rate
+    rate *= min(1.0, (step + 1) / max(1, config.optimiser.warm_up))
     if progress <= start or start >= 1:
         return rate
     # A rate of exactly 0 would waste the last steps; the reference counts one step past the end too.

@@ -152,7 +152,7 @@ class Translation(Task[Batch]):
             LOG.info(f"step {step}: {now if self.networks.refines else 'within the new limit the regression learns'}")
         self.networks.adversarial = progress >= self.config.objective.gan_from
         self.networks.halves = progress < self.config.optimiser.half_size_until
-        return rate_at(self.config, progress)
+        return rate_at(self.config, step, progress)
 
     def learn(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Update both networks once."""
