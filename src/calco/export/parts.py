@@ -15,7 +15,7 @@ from calco.export.graph import graphs_in, portable, to_onnx
 from calco.inference.folder import ModelInfo
 from calco.inference.runtimes import INPUT, MAPS, OUTPUT, PREPARED, SEEN
 from calco.inference.translator import Translator
-from calco.networks.generator import HOLE_TOLERANCE, Generator, output_channels
+from calco.networks.generator import HOLE_TOLERANCE, Generator, output_channels, two_guesses
 from calco.version import __version__
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _rename(graph: "onnx.GraphProto", prefix: str, kept: set[str]) -> None:
 
 
 def surroundings(x: Tensor, known: Tensor) -> Tensor:
-    """Fill unknown pixels with the nearest known ones, smoothed by one mean over 3x3.
+    """Fill unknown pixels as `Generator.prepare` does, in operators that a graph can hold.
 
     N, C, H, W and a mask N, 1, H, W (1 where a pixel is known) => N, C, H, W.
     """
@@ -114,9 +114,7 @@ def surroundings(x: Tensor, known: Tensor) -> Tensor:
     seeds = (_flooded_in_graph if torch.compiler.is_exporting() else flooded)(seeds, here, reach)
     nearest = torch.where(seeds >= 0, seeds, here).long()
     places = (nearest[:, :1] * x.shape[3] + nearest[:, 1:]).flatten(1)[:, None].expand(-1, x.shape[1], -1)
-    copied = x.flatten(2).gather(2, places).view_as(x)
-    smoothed = F.avg_pool2d(copied, 3, 1, padding=1, count_include_pad=False)
-    return torch.where(known > 0, x, smoothed)
+    return two_guesses(x.flatten(2).gather(2, places).view_as(x), x, known)
 
 
 def _reaches(known: Tensor) -> Tensor:

@@ -170,6 +170,11 @@ def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor
     if deep is not None:
         itself = (places == torch.arange(places.shape[2], device=x.device)).view(known.shape)
         copied = torch.where(itself & (known == 0), deep, copied)
+    return two_guesses(copied, x, known)
+
+
+def two_guesses(copied: Tensor, x: Tensor, known: Tensor) -> Tensor:
+    """The mean of the two guesses of `surroundings`, from the copies of the nearest known pixels: N, C, H, W."""
     filled = copied = _smoothed(copied, x, known)
     for _ in range(SMOOTHINGS):
         filled = _smoothed(filled, x, known)
