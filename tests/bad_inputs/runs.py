@@ -35,7 +35,7 @@ CASES = (
     Bad("gated convolutions in a U-Net that has none", as_it_is, code=2, says=("--generator.no-gated",),
         command=f"{TRAIN} --generator.gated"),
     Bad("crops around holes without any", as_it_is, code=2, says=("--crop holes", "--recipe erase"),
-        command="train set --preset small --crop holes --steps 1 --out run"),
+        command="train set --preset small --recipe sketch --crop holes --steps 1 --out run"),
     Bad("SPADE without a norm to modulate", as_it_is, code=2, says=("norm is none", "--generator.no-spade"),
         command="train set --preset best --generator.spade --generator.norm none --steps 1 --out run"),
     Bad("classes of a label map where images are grey", as_it_is, code=2, says=("--generator.labels none",),
