@@ -175,7 +175,9 @@ def recognised_palette(images: Iterable[Image]) -> str:
 
 
 def palette_of_colours(colours: npt.NDArray[Any], counts: npt.NDArray[Any]) -> str:
-    """Return the same for colours, N3 in 0..255, and the number of pixels that each has, N."""
+    """Return the same for colours, N3 in 0..255, and the number of pixels that each has, N; greys have no palette."""
+    if not counts[np.ptp(colours, axis=1) > _MOVED].sum():
+        return "none"
     for name, palette in PALETTES.items():
         if len(palette) == len(PALETTES["binary"]):
             continue
