@@ -44,10 +44,20 @@ def noise(number: int) -> np.ndarray:
     return np.random.default_rng(number).integers(0, 255, (96, 96, 3), np.uint8)
 
 
+def beside(folder: Path) -> None:
+    """Puts another photograph beside each of the six images."""
+    for number, path in enumerate(sorted((folder / "set").glob("*.png"))):
+        image = np.asarray(Pillow.open(path).convert("RGB"))
+        other = np.random.default_rng(number).integers(0, 255, image.shape, np.uint8)
+        Pillow.fromarray(np.hstack([image, other])).save(path)
+
+
 CASES = (
     Bad("masks that are photographs", masked(noise),
         command=TRAIN, code=2, says=("no classes", "--palette")),
     Bad("masks that are grey gradients", masked(soft), command=TRAIN, code=2, says=("no classes", "--palette binary")),
+    Bad("a target half that is a photograph, to segment", beside, code=2, says=("no classes", "--palette"),
+        command="train set --dry-run --source side-by-side --recipe segment"),
     Bad("class numbers in JPEG masks", masked(shapes, "jpg"), command=TRAIN, code=2, says=("export them as PNG",)),
     Bad("masks of more classes than the palette", masked(shapes), command=f"{TRAIN} --palette binary", code=2,
         says=("do not fit the palette binary",)),

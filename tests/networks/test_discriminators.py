@@ -77,3 +77,5 @@ def test_label_maps_are_told_from_photographs() -> None:
     assert recognised_palette([compressed, compressed]) == "facades"
     assert recognised_palette([chance.integers(0, 256, (64, 64, 3)).astype(np.uint8)]) == "none"
     assert recognised_palette([np.full((64, 64, 3), 255, np.uint8)]) == "none"
+    levels = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None, None] * 4, (64, 64, 3))
+    assert recognised_palette([levels]) == "none", "near the greys of cityscapes"

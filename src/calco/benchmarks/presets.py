@@ -27,13 +27,10 @@ class _Seconds:
 
 def presets(setting: Setting) -> Rows:
     """Images a second of the presets, against `small`, and the shares of the parts in the step of `best`."""
-    asked: tuple[Precision, ...] = ("fp32", "bf16") if setting.config.precision == "auto" else (
-        setting.config.precision,
-    )  # fmt: skip
+    asked: list[Precision] = ["fp32", "bf16"] if has_bfloat16(setting.device) else ["fp32"]
+    if setting.config.precision != "auto":
+        asked = [setting.config.precision]
     for precision in asked:
-        if precision == "bf16" and not has_bfloat16(setting.device):
-            yield Skipped(what="presets in bfloat16", reason=f"it is not in the hardware of {setting.device}")
-            continue
         try:
             steps = _steps(setting, precision)
         except CalcoError as error:  # the weights of an encoder are not installed

@@ -175,16 +175,19 @@ def recognised_palette(images: Iterable[Image]) -> str:
 
 
 def palette_of_colours(colours: npt.NDArray[Any], counts: npt.NDArray[Any]) -> str:
-    """Return the same for colours, N3 in 0..255, and the number of pixels that each has, N; greys have no palette."""
-    if not counts[np.ptp(colours, axis=1) > _MOVED].sum():
-        return "none"
+    """Return the same for colours, N3 in 0..255, and the number of pixels that each has, N.
+
+    Of the classes two at least must have a colour: levels of grey are near the greys of some palettes.
+    """
     for name, palette in PALETTES.items():
         if len(palette) == len(PALETTES["binary"]):
             continue
         known = np.array([colour for _, colour in palette], np.float32)
         apart = np.abs(colours[:, None].astype(np.float32) - known).max(axis=2)
-        share = counts[apart.min(axis=1) <= _MOVED].sum() / counts.sum()
-        if share > _MOSTLY and len(np.unique(apart.argmin(axis=1))) > _FEW:
+        near = apart.min(axis=1) <= _MOVED
+        found = np.unique(apart.argmin(axis=1)[near])
+        coloured = np.ptp(known[found], axis=1) > 2 * _MOVED
+        if counts[near].sum() > _MOSTLY * counts.sum() and len(found) > _FEW and coloured.sum() > 1:
             return name
     return "none"
 
