@@ -32,8 +32,6 @@ CASES = (
         says=("batch is 1000000000000", "at most")),
     Bad("a model to start from that is not there", as_it_is, command=f"{TRAIN} --start nowhere", code=2,
         says=("nowhere", "start from")),
-    Bad("gated convolutions in a U-Net that has none", as_it_is, code=2, says=("--generator.no-gated",),
-        command=f"{TRAIN} --generator.gated"),
     Bad("crops around holes without any", as_it_is, code=2, says=("--crop holes", "--recipe erase"),
         command="train set --preset small --recipe sketch --crop holes --steps 1 --out run"),
     Bad("SPADE without a norm to modulate", as_it_is, code=2, says=("norm is none", "--generator.no-spade"),

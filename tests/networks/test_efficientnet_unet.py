@@ -9,7 +9,7 @@ from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.cpu import depthwise
 from calco.networks.efficientnet_lite import EfficientNetLite, SameConv, for_even_sides, load_imagenet, weight_file
-from calco.networks.efficientnet_unet import EfficientNetUNet, GatedConv, Spade, begin_with_imagenet
+from calco.networks.efficientnet_unet import EfficientNetUNet, Spade, begin_with_imagenet
 from calco.training.start import take_weights
 from support import requires
 
@@ -25,7 +25,7 @@ def test_it_draws_images_of_the_inputs_size(up: str) -> None:
     assert GeneratorConfig(architecture="efficientnet-unet").multiple == 32
 
 
-@pytest.mark.parametrize("options", [{}, {"spade": True}, {"gated": True}])
+@pytest.mark.parametrize("options", [{}, {"spade": True}])
 def test_every_weight_learns_and_one_value_per_channel_is_enough(options: dict[str, bool]) -> None:
     torch.manual_seed(0)
     network = EfficientNetUNet(filters=4, dropout=0.5, **options)
@@ -70,20 +70,9 @@ def test_spade_scales_and_shifts_by_the_class_at_each_place() -> None:
     assert layer(x, torch.stack([first, 1 - first])[None]).flatten().tolist() == [8, 2 * 2.5 + 1.5, 5]
 
 
-def test_a_closed_gate_lets_nothing_through() -> None:
-    layer = GatedConv(1, 2, 1, padding=0, bias=True)
-    with torch.no_grad():
-        layer.gate[0].weight.fill_(-100)
-        layer.gate[0].bias.fill_(50)
-        layer.features[0].weight.fill_(1)
-        layer.features[0].bias.fill_(1)
-    assert torch.allclose(layer(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2))[0, :, 0], torch.tensor([1.0, 0.0]))
-
-
-@pytest.mark.parametrize("name", ["spade", "gated"])
-def test_only_the_decoder_that_has_them_takes_spade_and_gates(name: str) -> None:
-    with pytest.raises(UsageError, match=f"generator {name} .* unet; give --generator.architecture efficientnet-unet"):
-        GeneratorConfig(**{name: True})
+def test_only_the_decoder_that_has_it_takes_spade() -> None:
+    with pytest.raises(UsageError, match="generator spade .* unet; give --generator.architecture efficientnet-unet"):
+        GeneratorConfig(spade=True)
 
 
 def test_what_cannot_be_built_is_said() -> None:

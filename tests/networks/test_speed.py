@@ -16,7 +16,7 @@ from calco.networks.cpu.packed import packed
 from calco.networks.discriminators import PatchGAN
 from calco.networks.efficientnet_unet import EfficientNetUNet, Spade
 from calco.networks.machine import choose_device, choose_precision, keep_memory
-from calco.networks.resnet import ResnetGenerator
+from calco.networks.resnet import DRUNet, ResnetGenerator
 from calco.networks.unet import UNet
 
 CPU = torch.device("cpu")
@@ -105,7 +105,7 @@ def test_gradients_in_bfloat16_point_where_those_in_float32_do():
     assert F.cosine_similarity(one, two, dim=0) > 0.995
 
 
-@pytest.mark.parametrize("architecture", ["pytorch", "tensorflow", "resnet", "patchgan", "efficientnet-unet"])
+@pytest.mark.parametrize("architecture", ["pytorch", "tensorflow", "resnet", "patchgan", "efficientnet-unet", "drunet"])
 def test_checkpointing_gives_the_same_bits(architecture):
     """Outputs, gradients and running statistics, with dropout on."""
     torch.manual_seed(0)
@@ -113,7 +113,9 @@ def test_checkpointing_gives_the_same_bits(architecture):
     if architecture == "patchgan":
         network, inputs = PatchGAN(patch=34, filters=4), (some(2, 3, 32, 32), some(2, 3, 32, 32))
     elif architecture == "efficientnet-unet":
-        network, inputs = EfficientNetUNet(filters=8, dropout=0.5, spade=True, gated=True), (some(1, 3, 32, 32),)
+        network, inputs = EfficientNetUNet(filters=8, dropout=0.5, spade=True), (some(1, 3, 32, 32),)
+    elif architecture == "drunet":
+        network, inputs = DRUNet(depth=2, blocks=1, filters=4, dropout=0.5), (some(2, 3, 16, 16),)
     elif architecture == "resnet":
         network, inputs = ResnetGenerator(blocks=2, filters=4, norm="batch", dropout=0.5), (some(2, 3, 16, 16),)
     else:
@@ -140,12 +142,13 @@ def test_checkpointing_gives_the_same_bits(architecture):
         *(("resnet", norm, "transpose") for norm in ("batch", "instance", "group", "none")),
         ("resnet", "batch", "resize"),
         *(("efficientnet-unet", "batch", up) for up in ("transpose", "resize")),
-        *((kind, "batch", "resize") for kind in ("spade", "gated")),
+        ("spade", "batch", "resize"),
+        *(("drunet", norm, up) for norm in ("batch", "none") for up in ("transpose", "resize")),
     ],
 )
 def test_packed_networks_draw_the_same(architecture, norm, up):
     torch.manual_seed(0)
-    more = {architecture: True} if architecture in ("spade", "gated") else {}
+    more = {"spade": True} if architecture == "spade" else {}
     architecture = "efficientnet-unet" if more else architecture
     config = GeneratorConfig(architecture=architecture, depth=4, filters=8, blocks=2, norm=norm, up=up, **more)
     network = build_generator(config, 3, 3).backbone

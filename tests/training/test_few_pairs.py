@@ -10,13 +10,13 @@ from calco.errors import CalcoError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.efficientnet_lite import EfficientNetLite, load_imagenet, weight_file
 from calco.records import from_record
-from calco.training.config import PRESETS, LimitConfig, ObjectiveConfig, OptimiserConfig, preset
+from calco.training.config import PRESETS, LimitConfig, ObjectiveConfig, OptimiserConfig, named_in, preset
 from calco.training.step import draw
 from calco.training.translation import augments, load_config, train
 from support import requires
 from training.tiny import cut_short, same, tiny, weights
 
-LEAN = GeneratorConfig(architecture="efficientnet-unet", filters=4, spade=True, gated=True)
+LEAN = GeneratorConfig(architecture="efficientnet-unet", filters=4, spade=True)
 PROJECTED = DiscriminatorConfig(architecture="projected", filters=4)
 FEATURES = ObjectiveConfig(
     gan="hinge", perceptual="efficientnet", perceptual_weight=5, matching_weight=1, colour_weight=1, gan_from=0.5
@@ -107,6 +107,9 @@ def test_the_preset_best_follows_the_recipe() -> None:
     assert preset("best", "colorize").objective.colour_weight > 0
     assert preset("best", "erase").objective.pixel == "psnr"
     assert preset("best", "erase").jitter.crop == "holes"
+    narrow = preset("best", *named_in(["--recipe", "erase", "--masks=strokes"]))
+    assert narrow.jitter.size < preset("best", *named_in(["--recipe=erase"])).jitter.size
+    assert narrow == preset("best", *named_in(["--holes", "masks+scratches", "--recipe", "erase"]))
     assert preset("best", "sketch").recipe.sketch.style == "any"
     assert preset("best").discriminator.architecture == "projected"
     assert {name: preset(name, "erase").preset for name in PRESETS} == {name: name for name in PRESETS}

@@ -10,7 +10,7 @@ from typing import Final
 
 from calco.ablation import AblateConfig
 from calco.errors import CalcoError, UsageError, shortened
-from calco.training.config import PRESETS, LimitConfig, TrainConfig, preset
+from calco.training.config import PRESETS, LimitConfig, TrainConfig, named_in, preset
 from calco.training.translation import load_config
 
 _NAME: Final = re.compile(r"\w[\w.+-]*")
@@ -82,7 +82,7 @@ def _parsed(name: str, words: Sequence[str]) -> TrainConfig:
     """Parse a preset and options of calco train; an option that stands twice counts as the later one."""
     base: TrainConfig | None = None
     rest: list[str] = []
-    recipe = _recipe(words)
+    asked = named_in(words)
     places = iter(words)
     for number, word in enumerate(places):
         option, equals, value = word.partition("=")
@@ -96,15 +96,15 @@ def _parsed(name: str, words: Sequence[str]) -> TrainConfig:
                 raise UsageError(
                     f"variant {name}: a preset and a configuration each bring everything; give one of them"
                 )
-            base = preset(value, recipe) if option == "--preset" else _loaded(name, value)
+            base = preset(value, *asked) if option == "--preset" else _loaded(name, value)
         elif not number and not word.startswith("--"):
             try:
-                base = preset(word, recipe)
+                base = preset(word, *asked)
             except UsageError as error:
                 raise UsageError(f"variant {name}: {error}" if name != word else str(error)) from error
         else:
             rest.append(word)
-    default = base or preset("pix2pix", recipe)
+    default = base or preset("pix2pix", *asked)
     config = _by_tyro(name, rest, default)
     if config.images != default.images:
         raise UsageError(
@@ -112,16 +112,6 @@ def _parsed(name: str, words: Sequence[str]) -> TrainConfig:
             "data sets to calco ablate"
         )
     return config
-
-
-def _recipe(words: Sequence[str]) -> str:
-    """Return the recipe that options name, on which the preset best depends; the last one counts."""
-    found = "auto"
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        option, equals, value = word.partition("=")
-        if option == "--recipe":
-            found = value if equals else following
-    return found
 
 
 def _loaded(name: str, path: str) -> TrainConfig:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import calco
-from calco.cli.parsing import parse, print_plan, take, training_arguments
+from calco.cli.parsing import parse, print_plan, training_arguments
 from calco.console import Table, bar, bars, say, show, status_line, warn, warn_left_out
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ _REPEATED: Final = "calco.checking.check"
 
 def train(args: list[str]) -> None:
     """Train a model on images."""
-    from calco.training.config import PRESETS
+    from calco.training.config import PRESETS, named_in
 
-    # The preset `best` depends on the recipe, so that it is looked for before the options are parsed.
-    recipe = take(args, "--recipe")[0].get("--recipe", "auto")
+    # Presets depend on the recipe, so that it is looked for before the options are parsed.
+    asked = named_in(args)
     given, resume, dry_run = training_arguments(
         args, train.__doc__, verb="train", load="calco.training.translation:load_config", size="size of the networks",
-        fresh=lambda name: calco.preset(name or "pix2pix", recipe),
+        fresh=lambda name: calco.preset(name or "pix2pix", *asked),
         presets=f"--preset {'|'.join(PRESETS)}: the configuration to start from (pix2pix). ",
     )  # fmt: skip
     if dry_run:

@@ -61,7 +61,6 @@ def _backbone(
             encoder=config.encoder,
             labels=labels,
             spade=config.spade,
-            gated=config.gated,
         )
     if config.architecture == "drunet":
         return DRUNet(

@@ -58,8 +58,6 @@ class GeneratorConfig:
     spade: bool = False
     """Scale and shift the normalised feature maps of efficientnet-unet's decoder at each place by what the input shows
     there (SPADE): the classes of --generator.labels, or the image."""
-    gated: bool = False
-    """Gated convolutions in the decoder of efficientnet-unet, for images with holes."""
     hole: tuple[int, int, int] | None = None
     """Red, green and blue of holes, 0 to 255; by default the colour that erase leaves."""
     hole_channel: bool = False
@@ -75,12 +73,11 @@ class GeneratorConfig:
             )
         if not 0 <= self.dropout < 1:
             raise UsageError(f"generator dropout is {self.dropout}; a probability in [0, 1) is needed")
-        for name in ("spade", "gated"):
-            if getattr(self, name) and self.architecture != "efficientnet-unet":
-                raise UsageError(
-                    f"generator {name} changes the decoder of an efficientnet-unet, and the generator is a "
-                    f"{self.architecture}; give --generator.architecture efficientnet-unet, or --generator.no-{name}"
-                )
+        if self.spade and self.architecture != "efficientnet-unet":
+            raise UsageError(
+                "generator spade changes the decoder of an efficientnet-unet, and the generator is a "
+                f"{self.architecture}; give --generator.architecture efficientnet-unet, or --generator.no-spade"
+            )
         if self.spade and self.norm == "none":
             raise UsageError(
                 "generator spade modulates normalised feature maps, and generator norm is none; give --generator.norm "

@@ -27,7 +27,7 @@ class EfficientNetUNet(nn.Module):
     its own batch norm; `norm` is the decoder's. `filters` counts the decoder's channels at a quarter of the size: half
     as many after each doubling, twice before. With `labels`, the colours of a label map's classes, the encoder also
     sees one map per class, 1 where its colour is the nearest. `spade` modulates the decoder's norm by these maps, or by
-    the input where there are no classes; `gated` takes gated convolutions in the decoder.
+    the input where there are no classes.
     """
 
     depth = DEPTHS["efficientnet-unet"]
@@ -44,7 +44,6 @@ class EfficientNetUNet(nn.Module):
         encoder: Variant = "lite0",
         labels: Sequence[tuple[int, int, int]] = (),
         spade: bool = False,
-        gated: bool = False,
     ) -> None:
         super().__init__()
         if filters < LEAST_FILTERS or not 0 <= dropout < 1:
@@ -61,14 +60,13 @@ class EfficientNetUNet(nn.Module):
         bias = has_bias(norm)
         *skips, below = channels_of(encoder)
         widths = (filters * 4, filters * 2, filters, filters // 2)
-        conv: type[nn.Conv2d | GatedConv] = GatedConv if gated else nn.Conv2d
         self.doubles, self.filters, self.spades = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for skip, width in zip(skips[::-1], widths, strict=True):
             doubling = nn.ConvTranspose2d(below, below, 4, 2, 1) if up == "transpose" else nn.Upsample(scale_factor=2.0)
             self.doubles.append(nn.Sequential(doubling))
             layers: list[nn.Module] = []
             for channels in (below + skip, width):
-                layers += [conv(channels, width, 3, padding=1, bias=bias), norm_layer(norm, width), nn.ReLU(True)]
+                layers += [nn.Conv2d(channels, width, 3, padding=1, bias=bias), norm_layer(norm, width), nn.ReLU(True)]
             if spade:
                 layers.pop()  # the ReLU follows the modulation
                 self.spades.append(Spade(len(labels) or in_channels, width, stride=2 ** (4 - len(self.spades))))
@@ -135,24 +133,6 @@ class Spade(nn.Module):
         """Modulate N, C, H, W by N, shown, H * stride, W * stride => N, C, H, W."""
         scale, shift = self.predict(F.avg_pool2d(shown, self.stride)).chunk(2, 1)
         out: Tensor = x * (1 + scale) + shift
-        return out
-
-
-class GatedConv(nn.Module):
-    """A convolution whose output is multiplied by a gate in [0, 1] that is learned from the same input.
-
-    So each layer learns which places of an image with holes count (Yu et al., arXiv 1806.03589). The gate is one map
-    for all channels, a light form of Yi et al., arXiv 2005.09704: one per channel doubles the cost of the decoder.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, padding: int, bias: bool) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(in_channels, out_channels, kernel, padding=padding, bias=bias))
-        self.gate = nn.Sequential(nn.Conv2d(in_channels, 1, kernel, padding=padding))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N, in, H, W => N, out, H, W."""
-        out: Tensor = self.features(x) * torch.sigmoid(self.gate(x))
         return out
 
 

@@ -1,6 +1,7 @@
 """Configuration of the training of a translator, and its presets."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -194,7 +195,7 @@ class TrainConfig:
             )
 
 
-def pix2pix(_recipe: str = "auto") -> TrainConfig:
+def pix2pix(_recipe: str = "auto", _holes: str = "auto") -> TrainConfig:
     """The paper to the letter: U-Net 256, PatchGAN 70, batch 1, 200 epochs (arXiv 1611.07004, sections 3.3 and 6)."""
     return TrainConfig(
         preset="pix2pix",
@@ -204,7 +205,7 @@ def pix2pix(_recipe: str = "auto") -> TrainConfig:
     )
 
 
-def tutorial(_recipe: str = "auto") -> TrainConfig:
+def tutorial(_recipe: str = "auto", _holes: str = "auto") -> TrainConfig:
     """TensorFlow's tutorial: its U-Net and PatchGAN, summed losses, both updates from one forward, 40,000 steps."""
     return TrainConfig(
         preset="tutorial",
@@ -216,7 +217,7 @@ def tutorial(_recipe: str = "auto") -> TrainConfig:
     )
 
 
-def small(_recipe: str = "auto") -> TrainConfig:
+def small(_recipe: str = "auto", _holes: str = "auto") -> TrainConfig:
     """Minutes on a laptop: a slim U-Net at 128 pixels, larger batches, an averaged generator, a falling rate."""
     return TrainConfig(
         preset="small",
@@ -229,7 +230,7 @@ def small(_recipe: str = "auto") -> TrainConfig:
     )
 
 
-def segment(_recipe: str = "auto") -> TrainConfig:
+def segment(_recipe: str = "auto", _holes: str = "auto") -> TrainConfig:
     """Masks from a few hundred images, in minutes on a laptop: an encoder from ImageNet, no discriminator."""
     return TrainConfig(
         preset="segment",
@@ -244,12 +245,12 @@ def segment(_recipe: str = "auto") -> TrainConfig:
     )
 
 
-def best(recipe: str = "auto") -> TrainConfig:
+def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
     """What few pairs suffice for, in a quarter of an hour on two cores: everything starts with knowledge of images.
 
     An encoder from ImageNet, and a discriminator and a perceptual loss on fixed features of such a network, which see
     augmented images; at half the size first. Masks have the preset `segment`; colour and holes are learned from
-    crops, since what is kept of the input is sharp already.
+    crops, since what is kept of the input is sharp already, those of narrow holes from smaller ones.
     """
     steps = recipe.split("+")
     if steps == ["segment"]:
@@ -277,20 +278,25 @@ def best(recipe: str = "auto") -> TrainConfig:
         )
     if "erase" in steps:
         # The middle of all that could stand in a hole has the least error; an adversary would draw one of them.
+        narrow = set(holes.split("+")) <= {"masks", "scratches"}
         return replace(
             config,
-            jitter=JitterConfig(size=64, resize=256, fit="cover", crop="holes"),
-            generator=GeneratorConfig(architecture="drunet", depth=2, filters=32, blocks=1, norm="none", dropout=0),
+            jitter=JitterConfig(size=64 if narrow else 128, resize=256, fit="cover", crop="holes"),
+            generator=GeneratorConfig(
+                architecture="drunet", depth=2 if narrow else 4, filters=32, blocks=1, norm="none", dropout=0
+            ),
             objective=ObjectiveConfig(gan="none", pixel="psnr", pixel_weight=1),
-            optimiser=replace(config.optimiser, batch=16, half_size_until=0, encoder_rate=1, warm_up=100, clip=1),
+            optimiser=replace(
+                config.optimiser, batch=16 if narrow else 8, half_size_until=0, encoder_rate=1, warm_up=100, clip=1
+            ),
             keep=KeepConfig(best_by="psnr", validate_steps=300),
         )
     return config
 
 
-def bridge(recipe: str = "auto") -> TrainConfig:
+def bridge(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
     """The preset best for half of the time, then a second network that refines its output in several steps."""
-    config = best(recipe)
+    config = best(recipe, holes)
     return replace(
         config,
         preset="bridge",
@@ -299,7 +305,7 @@ def bridge(recipe: str = "auto") -> TrainConfig:
     )
 
 
-PRESETS: dict[str, Callable[[str], TrainConfig]] = {
+PRESETS: dict[str, Callable[[str, str], TrainConfig]] = {
     "best": best,
     "pix2pix": pix2pix,
     "tutorial": tutorial,
@@ -309,12 +315,13 @@ PRESETS: dict[str, Callable[[str], TrainConfig]] = {
 }
 
 
-def preset(name: str, recipe: str = "auto") -> TrainConfig:
+def preset(name: str, recipe: str = "auto", holes: str = "auto") -> TrainConfig:
     """Return the configuration of a preset.
 
     Args:
         name: best, pix2pix, tutorial, small, segment or bridge.
         recipe: Recipe that it will train, on which best and bridge depend.
+        holes: Kinds of holes that it will erase, as `EraseConfig.holes` names them: masks and scratches are narrow.
 
     Returns:
         The configuration.
@@ -324,4 +331,15 @@ def preset(name: str, recipe: str = "auto") -> TrainConfig:
     """
     if name not in PRESETS:
         raise UsageError(f"there is no preset {name}; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name](recipe)
+    return PRESETS[name](recipe, holes)
+
+
+def named_in(words: Sequence[str]) -> tuple[str, str]:
+    """Return the recipe and the kinds of holes that options of `calco train` name; the last ones count."""
+    found = {"--recipe": "auto", "--holes": "auto"}
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
+        option, equals, value = word.partition("=")
+        if option in found:
+            found[option] = value if equals else following
+    masks = any(word.partition("=")[0] == "--masks" for word in words)
+    return found["--recipe"], "masks" if masks and found["--holes"] == "auto" else found["--holes"]
