@@ -77,6 +77,8 @@ def saved(info: ModelInfo, folder: Path) -> Path:
     network = build_generator(info.generator, info.in_channels, info.out_channels)
     for parameter in network.parameters():
         parameter.data.mul_(3)  # far from grey, so that differences show
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, 0, 0.05)
     save_model(folder, info, network.state_dict(), np.full((32, 32, 3), 90, np.uint8))
     return folder
 

@@ -119,15 +119,16 @@ class DRUNet(nn.Module):
         def level(width: int) -> nn.Sequential:
             return nn.Sequential(*(_Block(width, norm=norm, dropout=dropout) for _ in range(blocks)))
 
-        self.first = nn.Conv2d(in_channels, filters, 3, padding=1)
+        # Each convolution stands in a Sequential, where `networks/cpu` looks for those to pack.
+        self.first = nn.Sequential(nn.Conv2d(in_channels, filters, 3, padding=1))
         self.encoder = nn.ModuleList(level(width) for width in widths)
-        self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in itertools.pairwise(widths))
+        self.downs = nn.ModuleList(nn.Sequential(nn.Conv2d(a, b, 2, 2)) for a, b in itertools.pairwise(widths))
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(b, a, 2, 2) if up == "transpose" else ResizeConv(b, a, bias=True)
+            nn.Sequential(nn.ConvTranspose2d(b, a, 2, 2) if up == "transpose" else ResizeConv(b, a, bias=True))
             for a, b in itertools.pairwise(widths)
         )
         self.decoder = nn.ModuleList(level(width) for width in widths[:-1])
-        self.last = nn.Conv2d(filters, out_channels, 3, padding=1)
+        self.last = nn.Sequential(nn.Conv2d(filters, out_channels, 3, padding=1))
         for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
 
