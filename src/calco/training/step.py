@@ -146,11 +146,17 @@ class Networks(TrainableNetworks):
 
 
 def _groups(network: nn.Module, encoder_rate: float) -> list[dict[str, Any]]:
-    """Parameters of a network, those of a pretrained encoder apart: it knows much already, which large steps undo."""
+    """Parameters of a network, those of a pretrained encoder apart: it knows much already, which large steps undo.
+
+    At a rate of 0 they are fixed, and no time is lost on their gradients.
+    """
     parts: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         scale = encoder_rate if ".encoder." in name else 1.0
-        parts.setdefault(scale, []).append(parameter)
+        if scale:
+            parts.setdefault(scale, []).append(parameter)
+        else:
+            parameter.requires_grad_(False)
     return [{"params": parameters, "rate_scale": scale} for scale, parameters in parts.items()]
 
 
