@@ -274,10 +274,9 @@ def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
         return replace(
             config,
             jitter=JitterConfig(size=128, resize=176, fit="cover"),
-            generator=replace(config.generator, dropout=0.5),
             objective=replace(config.objective, gan="none", pixel_weight=60, colour_weight=15),
-            # What a few hundred images would teach the encoder of colour, it would have learned by heart.
-            optimiser=replace(config.optimiser, batch=8, learning_rate=5e-4, half_size_until=0, encoder_rate=0),
+            optimiser=replace(config.optimiser, batch=8, half_size_until=0),
+            limit=LimitConfig(epochs=12, minutes=15),  # after which a few hundred images are learned by heart
         )
     if "erase" in steps:
         # The middle of all that could stand in a hole has the least error; an adversary would draw one of them.
