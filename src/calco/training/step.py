@@ -51,6 +51,8 @@ class Networks(TrainableNetworks):
         group: ProcessGroup = SINGLE,
     ) -> None:  # fmt: skip
         super().__init__(config.compute, device, config.optimiser.ema)
+        if config.compute.compile:
+            need_compiler(device)
         torch.manual_seed(config.seed)
         self.config, self.group = config, group
         layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
@@ -87,11 +89,9 @@ class Networks(TrainableNetworks):
         self.discriminate: Judge | None = self.wrapped_discriminator
         self.frozen_discriminator: Judge | None = self.discriminator
         self._begin(refining=self.bridge is not None and self.bridge.regression is None)
-        if config.compute.compile:
-            need_compiler(device)
-            if self.discriminator and self.wrapped_discriminator:
-                self.discriminate = torch.compile(self.wrapped_discriminator)
-                self.frozen_discriminator = torch.compile(self.discriminator)
+        if config.compute.compile and self.discriminator and self.wrapped_discriminator:
+            self.discriminate = torch.compile(self.wrapped_discriminator)
+            self.frozen_discriminator = torch.compile(self.discriminator)
 
     @property
     def bridge(self) -> Bridge | None:
