@@ -1,6 +1,6 @@
 """Scores of the runs of an ablation: all on the same pairs of one split, made in one way."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,6 @@ from calco.data.dataset import PairDataset
 from calco.data.palettes import named_palette
 from calco.data.recipe_config import RecipeConfig
 from calco.data.recipes import build_recipe, recipe_title
-from calco.data.sample import Pair
 from calco.data.source import Item, Source, settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
@@ -93,7 +92,7 @@ class Scoring:
         mean_target = translator.mean_target
         return evaluate(
             lambda image: translator(image, native=native),
-            _pairs(dataset),
+            dataset.scored_pairs(),
             name=name,
             recipe=recipe_title(recipe.recipe),
             palette=recipe.segment.palette if translator.info.palette is not None else None,
@@ -148,7 +147,7 @@ class Scoring:
             kind=(False, False),
         )  # fmt: skip
         native = info.jitter == self.jitter
-        found = examine.each(_pairs(dataset), lambda image: translator(image, native=native))
+        found = examine.each(dataset.scored_pairs(), lambda image: translator(image, native=native))
         rows = [row for _key, row in found if not isinstance(row, str)]
         if not rows:
             raise DataError(f"none of the images of {self.images} can be scored")
@@ -157,11 +156,3 @@ class Scoring:
             total = np.sum([row.confusions[MODEL] for row in rows], axis=0)
             means |= {name: float(value) for name, value in mean_class_scores(total).items()}
         return {name: value for name, value in means.items() if np.isfinite(value)}
-
-
-def _pairs(dataset: PairDataset) -> Iterator[Pair]:
-    """Yield the pairs of the images that can be read."""
-    for index in range(len(dataset)):
-        pair = dataset.pair(index, 0)
-        if pair.key == dataset.items[index].key:  # else its neighbour, in place of a damaged one
-            yield pair

@@ -105,6 +105,16 @@ class PairDataset(Dataset[TensorPair]):
         reason = next(iter(self.damaged.values()), "there are none")
         raise UnusableError(f"none of the {len(self)} images can be used; the first: {reason}")
 
+    def scored_pairs(self) -> Iterator[Pair]:
+        """Yield the first epoch's pairs of the images that can be read, each once, for scores.
+
+        In training a damaged image is replaced by its neighbour, which a score must not count twice.
+        """
+        for index, item in enumerate(self.items):
+            pair = self.pair(index, 0)
+            if pair.key == item.key:
+                yield pair
+
     def _make(self, index: int, epoch: int) -> Pair:
         key = self.items[index].key
         image = self.fitted(index)

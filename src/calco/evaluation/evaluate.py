@@ -20,7 +20,6 @@ from calco.data.curation import limited
 from calco.data.dataset import PairDataset
 from calco.data.recipe_config import RecipeConfig
 from calco.data.recipes import build_recipe, recipe_here, recipe_title, steps_of
-from calco.data.sample import Pair
 from calco.data.source import Item, Source, settled
 from calco.data.sources import is_elsewhere, open_source, remembered
 from calco.data.splits import split_items
@@ -92,7 +91,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
             spread = partial(_spread, engine, one, dataset)
         card = scoring.evaluate(
             lambda image: translator(image, native=True),
-            _pairs(dataset),
+            dataset.scored_pairs(),
             name=Path(model).resolve().name,
             recipe=recipe_title(info.recipe.recipe),
             palette=info.recipe.segment.palette if info.palette is not None else None,
@@ -234,14 +233,6 @@ def _spread(engine: Engine, one: _One, dataset: PairDataset, examiner: Examiner)
                 else:
                     yield now
                 turn += 1
-
-
-def _pairs(dataset: PairDataset) -> Iterator[Pair]:
-    for index in range(len(dataset)):
-        pair = dataset.pair(index, 0)
-        # A damaged image is replaced by its neighbour in training; a score must not count that one twice.
-        if pair.key == dataset.items[index].key:
-            yield pair
 
 
 def pair_setting(recipe: RecipeConfig, jitter: JitterConfig) -> dict[str, str]:
