@@ -60,7 +60,7 @@ KINDS = {
     "tensorflow": info_of(ALIGNED, convention="tensorflow"),
     "instance": info_of(ALIGNED, norm="instance", up="resize"),
     "resnet": info_of(ALIGNED, architecture="resnet", blocks=2),
-    "drunet": info_of(ALIGNED, architecture="drunet", blocks=1, depth=2),
+    "drunet": info_of(ALIGNED, architecture="drunet", blocks=1, depth=2, mirrored=True),
     "luminance": info_of(RecipeConfig(recipe="colorize"), 1, composition="luminance"),
     "lab": info_of(LAB, 1, composition="lab"),
     "filled": HOLES,

@@ -1,10 +1,13 @@
 """The facts of the published implementations: sizes, shapes, receptive fields, conventions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from calco import CalcoError
+from calco.errors import UsageError
 from calco.networks.build import build_discriminator, build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.discriminators import PatchGAN
@@ -160,14 +163,30 @@ def test_every_variant_learns_and_keeps_the_size(norm, up):
         assert all(p.grad is not None for p in network.parameters())
 
 
-def test_a_drunet_begins_without_a_correction_and_means_image_and_mirror_image():
+def test_a_drunet_begins_without_a_correction():
+    assert not DRUNet(4, depth=2, blocks=1, filters=4)(torch.randn(2, 4, 16, 24)).any()
+
+
+@pytest.mark.parametrize("architecture", ["drunet", "efficientnet-unet"])
+def test_a_mirrored_network_means_image_and_mirror_image_after_training(architecture):
     torch.manual_seed(0)
-    network, x = DRUNet(4, depth=2, blocks=1, filters=4), torch.randn(2, 4, 16, 24)
-    assert not network(x).any()
-    torch.nn.init.normal_(network.last[0].weight)
-    assert not torch.allclose(network(x), network(x.flip(3)).flip(3), atol=1e-3)
-    network.eval()
-    assert torch.allclose(network(x), network(x.flip(3)).flip(3), atol=1e-6)
+    config = GeneratorConfig(architecture=architecture, depth=2, blocks=1, filters=4, norm="none", dropout=0)
+    plain, mirrored = (build_generator(replace(config, mirrored=with_it), 3, 3) for with_it in (False, True))
+    for parameter in plain.parameters():
+        if not parameter.any():  # the last convolution of a drunet
+            torch.nn.init.normal_(parameter, std=0.02)
+    mirrored.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 32, 64)
+    assert torch.equal(mirrored(x), plain(x))
+    plain.eval(), mirrored.eval()
+    other = plain(x.flip(3)).flip(3)
+    assert not torch.allclose(plain(x), other, atol=1e-3)
+    torch.testing.assert_close(mirrored(x), (plain(x) + other) / 2, atol=1e-6, rtol=0)
+
+
+def test_only_networks_that_can_are_mirrored():
+    with pytest.raises(UsageError, match="generator mirrored .* unet; give --generator.no-mirrored"):
+        GeneratorConfig(mirrored=True)
 
 
 def holed(side=16):

@@ -10,7 +10,7 @@ from typing import Final
 
 from calco.ablation import AblateConfig
 from calco.errors import CalcoError, UsageError, shortened
-from calco.training.config import PRESETS, LimitConfig, TrainConfig, named_in, preset
+from calco.training.config import PRESETS, TrainConfig, named_in, preset
 from calco.training.translation import load_config
 
 _NAME: Final = re.compile(r"\w[\w.+-]*")
@@ -23,6 +23,8 @@ _OWN: Final = {
 
 def all_variants(config: AblateConfig, given: Mapping[str, TrainConfig] | None = None) -> dict[str, TrainConfig]:
     """Return the configuration of each variant by its name, with the limit that all of them share.
+
+    A variant ends earlier by its own epochs, as it would in calco train: best learns colour in twelve.
 
     Args:
         config: Presets, variants and options.
@@ -57,9 +59,7 @@ def all_variants(config: AblateConfig, given: Mapping[str, TrainConfig] | None =
     _check_alike(found)
     minutes = 0.0 if config.steps else config.minutes
     return {
-        name: replace(
-            each, limit=LimitConfig(epochs=0, steps=config.steps, minutes=minutes, patience=each.limit.patience)
-        )
+        name: replace(each, limit=replace(each.limit, steps=config.steps, minutes=minutes))
         for name, each in found.items()
     }
 

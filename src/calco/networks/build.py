@@ -61,11 +61,12 @@ def _backbone(
             encoder=config.encoder,
             labels=labels,
             spade=config.spade,
+            mirrored=config.mirrored,
         )
     if config.architecture == "drunet":
         return DRUNet(
             *channels, depth=config.depth, blocks=config.blocks, filters=config.filters, norm=config.norm,
-            dropout=config.dropout, up=config.up,
+            dropout=config.dropout, up=config.up, mirrored=config.mirrored,
         )  # fmt: skip
     return ResnetGenerator(
         *channels, blocks=config.blocks, filters=config.filters, norm=config.norm, dropout=config.dropout, up=config.up,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from calco.errors import CalcoError
 from calco.networks.config import DEPTHS, Norm, Up
 from calco.networks.efficientnet_lite import EfficientNetLite, Variant, channels_of, load_imagenet, weight_file
-from calco.networks.layers import has_bias, initialise, norm_layer, segment
+from calco.networks.layers import has_bias, initialise, mean_with_mirror, norm_layer, segment
 
 LEAST_FILTERS: Final = 4
 _HIDDEN: Final = 32  # maps from which scale and shift are computed
@@ -27,7 +27,8 @@ class EfficientNetUNet(nn.Module):
     its own batch norm; `norm` is the decoder's. `filters` counts the decoder's channels at a quarter of the size: half
     as many after each doubling, twice before. With `labels`, the colours of a label map's classes, the encoder also
     sees one map per class, 1 where its colour is the nearest. `spade` modulates the decoder's norm by these maps, or by
-    the input where there are no classes.
+    the input where there are no classes. With `mirrored`, the output in evaluation mode is the mean of those of the
+    image and of its mirror image.
     """
 
     depth = DEPTHS["efficientnet-unet"]
@@ -44,6 +45,7 @@ class EfficientNetUNet(nn.Module):
         encoder: Variant = "lite0",
         labels: Sequence[tuple[int, int, int]] = (),
         spade: bool = False,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
         if filters < LEAST_FILTERS or not 0 <= dropout < 1:
@@ -51,6 +53,7 @@ class EfficientNetUNet(nn.Module):
                 f"an efficientnet-unet of {filters} filters and dropout {dropout} cannot be built; filters must be at "
                 f"least {LEAST_FILTERS}, dropout in [0, 1)"
             )
+        self.mirrored = mirrored
         self.recompute = False  # feature maps in the backward pass, to save memory
         colours = torch.tensor(labels, dtype=torch.float32)[..., None, None] / 127.5 - 1 if labels else None
         self.colours: Tensor | None
@@ -83,6 +86,9 @@ class EfficientNetUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N, in, H, W in [-1, 1] => N, out, H, W in [-1, 1]; H and W are multiples of 32."""
         self.encoder.recompute = self.recompute
+        return mean_with_mirror(self._maps, x) if self.mirrored and not self.training else self._maps(x)
+
+    def _maps(self, x: Tensor) -> Tensor:
         shown = x
         if self.colours is not None:
             apart = (x[:, None, :3] - self.colours.to(x.dtype)).square().sum(2)

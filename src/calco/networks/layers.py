@@ -27,6 +27,14 @@ def norm_layer(norm: Norm, channels: int, *, eps: float = 1e-5, momentum: float 
     return nn.Identity()
 
 
+def mean_with_mirror(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Mean of what a network makes of images and of their mirror images, N, C, H, W, which errs less than either.
+
+    The self-ensemble of Lim et al., arXiv 1707.02921, section 3.4, without its rotations.
+    """
+    return (network(x) + network(x.flip(3)).flip(3)) / 2
+
+
 def has_bias(norm: Norm) -> bool:
     """Return whether a convolution before this norm needs a bias: batch and group norm bring their own shift."""
     return norm in ("instance", "none")

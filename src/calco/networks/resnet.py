@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from calco.errors import CalcoError
 from calco.networks.config import DEPTHS, Norm, Up
-from calco.networks.layers import ResizeConv, has_bias, initialise, norm_layer, segment
+from calco.networks.layers import ResizeConv, has_bias, initialise, mean_with_mirror, norm_layer, segment
 
 
 class ResidualBlock(nn.Module):
@@ -91,9 +91,8 @@ class DRUNet(nn.Module):
     """A U-Net that keeps the image's own size, of residual blocks: for holes and other damage of a few pixels.
 
     Each of `depth` halvings doubles the channels, up to eight times `filters`; what comes up again is added to the maps
-    of its size. At first the output is 0, so that a network that corrects an image begins with no correction. In
-    evaluation mode the output is the mean of those of the image and of its mirror image, which errs less than either
-    (self-ensemble: Lim et al., arXiv 1707.02921, section 3.4).
+    of its size. At first the output is 0, so that a network that corrects an image begins with no correction. With
+    `mirrored`, the output in evaluation mode is the mean of those of the image and of its mirror image.
 
     Source: Zhang et al., Plug-and-Play Image Restoration with Deep Denoiser Prior, arXiv 2008.13751, section 4.1, which
     has no norm, depth 3, 64 filters and 4 blocks at each size.
@@ -110,9 +109,11 @@ class DRUNet(nn.Module):
         norm: Norm = "none",
         dropout: float = 0.0,
         up: Up = "transpose",
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
         self.depth = depth
+        self.mirrored = mirrored
         self.recompute = False  # feature maps in the backward pass, to save memory
         widths = [filters * 2 ** min(level, 3) for level in range(depth + 1)]
 
@@ -136,7 +137,8 @@ class DRUNet(nn.Module):
         """N, in, H, W in [-1, 1] => N, out, H, W, after training in [-1, 1]; H and W are multiples of 2 ** depth."""
         if self.training:
             return self._corrections(x)  # a bound would stop learning where the first steps go beyond it
-        return ((self._corrections(x) + self._corrections(x.flip(3)).flip(3)) / 2).clamp(-1, 1)
+        out = mean_with_mirror(self._corrections, x) if self.mirrored else self._corrections(x)
+        return out.clamp(-1, 1)
 
     def _corrections(self, x: Tensor) -> Tensor:
         x, skips = self.first(x), list[Tensor]()

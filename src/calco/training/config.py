@@ -172,6 +172,11 @@ class TrainConfig:
                 f"--size {max(multiple, self.jitter.size // multiple * multiple)}"
                 + (" or a smaller --generator.depth" if deep else "")
             )
+        if self.generator.mirrored and not self.jitter.flip:
+            raise UsageError(
+                "generator mirrored shows the network mirror images too, which it never sees in training with "
+                "--no-flip; give --generator.no-mirrored too"
+            )
         if self.generator.bridge_steps:
             self._check_bridge()
 
@@ -274,6 +279,7 @@ def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
         return replace(
             config,
             jitter=JitterConfig(size=128, resize=176, fit="cover"),
+            generator=replace(config.generator, mirrored=True),
             objective=replace(config.objective, gan="none", pixel_weight=60, colour_weight=15),
             optimiser=replace(config.optimiser, batch=8, half_size_until=0),
             limit=LimitConfig(epochs=12, minutes=15),  # after which a few hundred images are learned by heart
@@ -285,7 +291,13 @@ def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
             config,
             jitter=JitterConfig(size=64 if narrow else 128, resize=256, fit="cover", crop="holes"),
             generator=GeneratorConfig(
-                architecture="drunet", depth=2 if narrow else 4, filters=32, blocks=1, norm="none", dropout=0
+                architecture="drunet",
+                depth=2 if narrow else 4,
+                filters=32,
+                blocks=1,
+                norm="none",
+                dropout=0,
+                mirrored=True,
             ),
             objective=ObjectiveConfig(gan="none", pixel="psnr", pixel_weight=1),
             optimiser=replace(
