@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from calco import CalcoError, imaging
-from calco.data.recipe_config import DegradeConfig, SketchConfig
+from calco.data.recipe_config import STYLES, DegradeConfig, SketchConfig
 from calco.data.recipes import RecipeConfig, build_recipe
 from calco.data.recipes.degrade import DAMAGES, degraded
 from calco.data.recipes.sketch import SKETCHES, draw
 from calco.data.sample import Sample, generator
+from calco.errors import UsageError
 
 
 def scene(height: int = 96, width: int = 128, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
@@ -41,6 +42,19 @@ def test_a_drawing_is_dark_on_light_paper_in_the_type_of_the_image(style: str, d
         assert drawn.shape == (96, 128, 1)
         assert drawn.dtype == dtype
         assert 0.02 < ink(drawn) < 0.6
+
+
+def test_each_image_gets_one_of_the_styles_that_are_joined() -> None:
+    image, config = scene(), SketchConfig(style="canny + xdog")
+    alone = {style: draw(image, SketchConfig(style=style), rng()).tobytes() for style in SKETCHES}
+    drawn = {draw(image, config, np.random.default_rng(seed)).tobytes() for seed in range(12)}
+    assert drawn == {alone["canny"], alone["xdog"]}
+
+
+def test_styles_are_those_that_can_be_drawn() -> None:
+    assert tuple(SKETCHES) == STYLES
+    with pytest.raises(UsageError, match=r"'canny\+ink' holds 'ink'; choose pencil, xdog"):
+        SketchConfig(style="canny+ink")
 
 
 @pytest.mark.parametrize("style", SKETCHES)

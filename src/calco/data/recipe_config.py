@@ -289,16 +289,16 @@ class SegmentConfig:
             named_palette(self.palette)
 
 
-SketchStyle: TypeAlias = Literal["pencil", "xdog", "canny", "contour", "hatching", "any"]
+STYLES: Final = ("pencil", "xdog", "canny", "contour", "hatching")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SketchConfig:
     """Conversion of a photograph to a sketch; each range gives a new random value for every image and epoch."""
 
-    style: SketchStyle = "pencil"
+    style: str = "pencil"
     """Style: pencil shades softly, xdog inks lines and dark areas, canny draws thin lines, contour few thick ones,
-    hatching strokes in several directions; any chooses another one each time."""
+    hatching strokes in several directions; several such as pencil+canny, or any, choose one of them each time."""
 
     softness: float = 0.02
     """Width of the blur that pencil's lines come from, as a share of the short side; larger gives broader strokes."""
@@ -314,11 +314,20 @@ class SketchConfig:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        _check_choice("sketch style", self.style, SketchStyle)
+        if unknown := [each for each in self.styles if each not in STYLES]:
+            raise UsageError(
+                f"sketch style {self.style!r} holds {unknown[0]!r}; choose {', '.join(STYLES)}, several such as "
+                "pencil+canny, or any"
+            )
         if not 0 < self.softness <= 0.5:
             raise UsageError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
         bounds = {"line_weight": (0.2, 10, "0.6 2"), "wobble": (0, 0.1, "0 0.02"), "paper": (0, 1, "0 0.5")}
         check_ranges(self, "sketch", bounds)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Styles of `STYLES` to choose from."""
+        return STYLES if self.style == "any" else tuple(each.strip() for each in self.style.split("+"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ Plane: TypeAlias = npt.NDArray[np.floating[Any]]  # HW `float32` in [0, 1]; of a
 
 def draw(image: Image, config: SketchConfig, rng: np.random.Generator) -> Image:
     """Return a sketch of an image: HWC => HW1 of the same dtype, dark lines on light paper."""
-    style = str(rng.choice(list(SKETCHES))) if config.style == "any" else config.style
+    style = config.styles[0] if len(config.styles) == 1 else str(rng.choice(config.styles))
     weight, wobble, paper = (float(rng.uniform(*each)) for each in (config.line_weight, config.wobble, config.paper))
     grey: Plane = np.ascontiguousarray(as_dtype(luminance(image), np.float32)[..., 0])
     share = config.softness if style == "pencil" else PEN
