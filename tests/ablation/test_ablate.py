@@ -193,6 +193,22 @@ def test_a_curve_ends_with_the_scores_of_the_table(done):
             assert curve.final[metric] in [pytest.approx(each[metric]) for _, each in curve.points]
 
 
+def test_shares_of_the_images_give_a_curve_of_scores_against_pairs(images, tmp_path):
+    result = ablate(config(images, tmp_path / "out", variants=(), shares=(0.25, 1.0), steps=2))
+    (table,) = result.data
+    assert {name: each.pairs for name, each in table.variants.items()} == {"small@0.25": 2, "small@1": 9}
+    scores = {name: each.scores["psnr"].mean for name, each in table.variants.items()}
+    assert table.by_pairs["psnr"] == {"small": [(2, scores["small@0.25"]), (9, scores["small@1"])]}
+    assert "| small@0.25 | 1 | 2 |" in markdown_table(table)
+    assert f"![scores against pairs]({table.data}-pairs.svg)" in result.report.read_text()
+    drawn = ElementTree.parse(result.folder / f"{table.data}-pairs.svg")
+    assert len(drawn.findall(f".//{SVG}g[@class='panel']")) == len(table.by_pairs)
+
+
+def test_variants_of_one_number_of_pairs_have_no_such_curve(done):
+    assert not done.data[0].by_pairs and not list(done.folder.glob("*-pairs.svg"))
+
+
 def test_variants_that_train_on_other_pairs_are_scored_on_the_same_and_a_line_says_so(images, tmp_path):
     options = TINY.replace("colorize", "sketch")
     styles = ("thick=small --line-weight 2 2",)
@@ -314,6 +330,7 @@ def test_images_that_a_run_lacks_count_for_none_and_one_image_shows_nothing():
         ({"variants": ("small=small --batch 2",)}, "there are two variants small"),
         ({"variants": ("l1=small --split.validation 0.2",)}, "have another split, so their scores would not compare"),
         ({"variants": ("l1=small --recipe erase",)}, "have another recipe"),
+        ({"variants": ("l1=small --split.training 0.5",), "shares": (0.5, 1.0)}, "variant l1 sets --split.training"),
     ],
 )
 def test_what_cannot_be_is_one_line_before_anything_is_trained(images, tmp_path, changes, reason, untrained):

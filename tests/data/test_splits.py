@@ -42,6 +42,21 @@ def test_no_group_crosses_and_nothing_needed_is_empty(groups: list[str]) -> None
     assert split["val"]
 
 
+def test_a_smaller_share_for_training_is_a_part_of_a_larger_one_and_changes_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "calco")
+    several = items([f"image {i}" for i in range(100)])
+    whole, half, fifth = (split_items(several, SplitConfig(training=share)) for share in (1, 0.5, 0.2))
+    keys = [{item.key for item in split["train"]} for split in (fifth, half, whole)]
+    assert keys[0] < keys[1] < keys[2]
+    assert [len(found) / len(keys[2]) for found in keys] == pytest.approx([0.2, 0.5, 1], abs=0.02)
+    assert len({item.group for item in half["train"]}) * 3 == len(half["train"]), "groups stay whole"
+    assert all(split[name] == whole[name] for split in (half, fifth) for name in ("val", "test"))
+    assert f"{len(half['train'])} of {len(whole['train'])} images are trained on" in caplog.text
+    assert len(split_items(items(["a", "b"]), SplitConfig(training=0.01))["train"]) == 3, "never none"
+
+
 def test_no_validation_when_none_is_wanted() -> None:
     split = split_items(items(["a", "b", "c"]), SplitConfig(validation=0, test=0))
     assert [len(split[name]) for name in ("train", "val", "test")] == [9, 0, 0]
@@ -105,7 +120,10 @@ def test_too_few_groups(count: int) -> None:
         split_items(items(["a"][:count]), CONFIG)
 
 
-@pytest.mark.parametrize("options", [{"validation": -0.1}, {"test": 1.0}, {"validation": 0.5, "test": 0.5}])
+@pytest.mark.parametrize(
+    "options",
+    [{"validation": -0.1}, {"test": 1.0}, {"validation": 0.5, "test": 0.5}, {"training": 0}, {"training": 1.1}],
+)
 def test_wrong_shares(options: dict) -> None:
     with pytest.raises(CalcoError):
         SplitConfig(**options)

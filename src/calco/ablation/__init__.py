@@ -28,6 +28,9 @@ class AblateConfig:
     options: str = ""
     """Options of calco train for every variant, such as "--recipe colorize"; on the command line also after --."""
 
+    shares: tuple[float, ...] = (1.0,)
+    """Shares of the training images that each variant learns from; several give the curve of scores against pairs."""
+
     seeds: tuple[int, ...] = (0,)
     """Seeds that each variant is trained with."""
 
@@ -50,12 +53,19 @@ class AblateConfig:
         """Check numbers and names."""
         check_numbers(
             self, seeds=(0, 2**63 - 1), minutes=(0, 1e6), steps=(0, 2**31 - 1), num_scored=(0, 2**31 - 1),
-            num_shown=(1, 1000),
+            num_shown=(1, 1000), shares=(0, 1),
         )  # fmt: skip
         if not self.steps and not self.minutes:
             raise UsageError("minutes and steps are both 0; give each run a limit, such as --minutes 5")
-        for name, values in (("DATA", self.images), ("seeds", self.seeds), ("presets", self.presets)):
+        for name, values in (
+            ("DATA", self.images),
+            ("seeds", self.seeds),
+            ("presets", self.presets),
+            ("shares", self.shares),
+        ):
             if twice := [value for value in map(str, values) if list(map(str, values)).count(value) > 1]:
                 raise UsageError(f"{twice[0]} stands twice in {name}; give it once")
+        if not self.shares or 0 in self.shares:
+            raise UsageError("shares are above 0 and up to 1; give one or more, such as --shares 0.25 0.5 1")
         if not self.seeds:
             raise UsageError("no seeds; give one or more, such as --seeds 0 1")

@@ -32,6 +32,7 @@ from calco.records import from_record, to_record
 from calco.report.page import count
 from calco.training.config import TrainConfig
 from calco.training.log import duration
+from calco.training.run_folder import load_contents
 from calco.training.task import absolute_path
 from calco.training.trainer import run_task
 from calco.training.translation import load_config
@@ -188,12 +189,15 @@ class _Found:
     scoring: Scoring
     cards: dict[str, dict[int, Scorecard]] = field(default_factory=dict)  # variant, seed, scores
     curves: dict[str, dict[int, Curve]] = field(default_factory=dict)  # the same
+    pairs: dict[str, int] = field(default_factory=dict)  # variant, number of pairs that it learned from
     notes: dict[str, None] = field(default_factory=dict)  # each once, in order
 
     def add(self, cell: Cell, run: Path, out: Path) -> None:
         """Score a run, unless its scores are there."""
         card = self.scoring.read(out) or self.scoring.score(run, out, cell.name)
         curve = self.scoring.curve(run, out)
+        contents = load_contents(run)
+        self.pairs[cell.variant] = len(contents.splits["train"]) if contents else 0
         self.cards.setdefault(cell.variant, {})[cell.config.seed] = card
         self.curves.setdefault(cell.variant, {})[cell.config.seed] = curve
         self.notes |= {f"{cell.variant}: {note}": None for note in card.notes}
@@ -203,7 +207,8 @@ class _Found:
     def summary(self, data: str) -> DataScores:
         """Put the scores together."""
         runs = {f"{variant}, seed {seed}": card for variant, each in self.cards.items() for seed, card in each.items()}
-        return summarise(data, self.cards, [*differences(runs), *self.notes], curves=self.curves)
+        notes = [*differences(runs), *self.notes]
+        return summarise(data, self.cards, notes, curves=self.curves, pairs=self.pairs)
 
 
 def _work(
@@ -294,6 +299,8 @@ def _write_results(
         charted = bool(shared_metrics(scores.curves))
         if charted:
             atomic_write(folder / f"{data}-curves.svg", figures.curves(data, scores.curves))
+        if scores.by_pairs:
+            atomic_write(folder / f"{data}-pairs.svg", figures.against_pairs(scores))
         cards = found[data].cards
         image = figures.grid({name: next(iter(each.values())) for name, each in cards.items()}, config.num_shown)
         if image is not None:
@@ -325,6 +332,8 @@ def _markdown(scores: DataScores, *, charted: bool, images: bool) -> str:
     parts += [f"- {note}" for note in scores.notes]
     if charted:
         parts.append(f"\n![scores against minutes]({scores.data}-curves.svg)\n")
+    if scores.by_pairs:
+        parts.append(f"![scores against pairs]({scores.data}-pairs.svg)\n")
     if images:
         parts.append(f"![the same images side by side]({scores.data}-images.png)\n")
     return "\n".join(parts)

@@ -8,6 +8,7 @@ import numpy as np
 
 from calco import imaging
 from calco.ablation.curves import Curves, shared_metrics
+from calco.ablation.results import DataScores
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.scorecard import Case, Scorecard
 from calco.imaging import Image
@@ -27,6 +28,15 @@ def curves(data: str, found: Curves) -> str:
         for metric in shared_metrics(found)
     }
     return line_panels(f"{data}: scores of the same images over the training", panels, "minutes of training")
+
+
+def against_pairs(scores: DataScores) -> str:
+    """Return the scores on a data set against the number of pairs as SVG: a panel for each metric."""
+    panels = {
+        METRICS[metric].heading: {name: [line] for name, line in lines.items()}
+        for metric, lines in scores.by_pairs.items()
+    }
+    return line_panels(f"{scores.data}: scores of the same images by number of pairs", panels, "pairs to learn from")
 
 
 def grid(cards: Mapping[str, Scorecard], num: int) -> Image | None:

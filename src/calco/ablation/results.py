@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from calco.ablation.curves import Curves, TimeToQuality, shared_metrics, times_to_quality
+from calco.ablation.curves import SHOWN, Curves, TimeToQuality, shared_metrics, times_to_quality
+from calco.ablation.variants import SHARE
 from calco.console import Table as TerminalTable
 from calco.console import cell
 from calco.evaluation.baselines import MODEL
@@ -25,6 +26,7 @@ class VariantScores:
     """Scores of one variant on one data set."""
 
     seeds: tuple[int, ...]  # that were scored
+    pairs: int  # that it learned from
     scores: Mapping[str, Score]  # metric => mean over seeds and images, with the interval over images
     by_seed: Mapping[str, tuple[float, ...]]  # metric => mean over images of each seed
     # Metric => value minus that of the first variant in the same resamples; none for the first one
@@ -34,6 +36,7 @@ class VariantScores:
         """Return plain data."""
         return {
             "seeds": self.seeds,
+            "pairs": self.pairs,
             "scores": {name: _score_record(score) for name, score in self.scores.items()},
             "by_seed": {name: list(values) for name, values in self.by_seed.items()},
             "differences": {name: _score_record(score) for name, score in self.differences.items()},
@@ -85,6 +88,25 @@ class DataScores:
             table.add_row(cell(each.variant), cell(each.other), *(cell(each.text(name)) for name in each.minutes))
         return table
 
+    @property
+    def by_pairs(self) -> dict[str, dict[str, list[tuple[float, float]]]]:
+        """Scores against pairs: metric => name => numbers of pairs and scores; empty where all learned from as many."""
+        if len({each.pairs for each in self.variants.values()}) < 2:
+            return {}
+        names = dict.fromkeys(name.split(SHARE)[0] for name in self.variants)
+        return {
+            key: {
+                base: sorted(
+                    (float(each.pairs), each.scores[key].mean)
+                    for name, each in self.variants.items()
+                    if name.split(SHARE)[0] == base
+                )
+                for base in names
+            }
+            for key in SHOWN
+            if key in self.metrics
+        }
+
     def winners(self) -> str:
         """Describe in one sentence in which scores a variant differs from the first one for certain."""
         first, *others = self.variants
@@ -126,7 +148,7 @@ def _score_record(score: Score) -> dict[str, float | None]:
 
 def summarise(
     data: str, cards: Mapping[str, Mapping[int, Scorecard]], notes: Sequence[str] = (), seed: int = 0,
-    curves: Curves | None = None,
+    curves: Curves | None = None, pairs: Mapping[str, int] | None = None,
 ) -> DataScores:  # fmt: skip
     """Put the scores of all runs on a data set together.
 
@@ -140,6 +162,7 @@ def summarise(
         notes: What is to be said of the scores.
         seed: Seed of the bootstrap.
         curves: Curves of the runs; those of other pairs than the first one's do not compare, and are left out.
+        pairs: Variant, number of pairs that it learned from.
     """
     curves, others = _comparable(curves or {})
     if others:
@@ -163,7 +186,10 @@ def summarise(
         scores, by_metric, resampled = _of_variant(by_seed, keys, bootstrap)
         differences = {} if base is None else _differences(scores, resampled, *base)
         base = base or (scores, resampled)
-        variants[name] = VariantScores(seeds=tuple(by_seed), scores=scores, by_seed=by_metric, differences=differences)
+        variants[name] = VariantScores(
+            seeds=tuple(by_seed), pairs=(pairs or {}).get(name, 0), scores=scores, by_seed=by_metric,
+            differences=differences,
+        )  # fmt: skip
     baselines = {name: first.systems[name] for name in first.baselines}
     return DataScores(data=data, variants=variants, baselines=baselines, num_images=len(keys), notes=notes,
                       curves=curves)  # fmt: skip
@@ -229,12 +255,14 @@ def _differences(
 def markdown_table(table: DataScores) -> str:
     """Return the scores as Markdown: variants in rows, metrics in columns, intervals in brackets."""
     metrics = table.metrics
-    lines = ["| | seeds | " + " | ".join(metric.heading for metric in metrics.values()) + " |"]
-    lines.append("|---|---|" + "---|" * len(metrics))
+    lines = ["| | seeds | pairs | " + " | ".join(metric.heading for metric in metrics.values()) + " |"]
+    lines.append("|---|---|---|" + "---|" * len(metrics))
     for name, each in table.variants.items():
-        lines.append(f"| {name} | {len(each.seeds)} | " + " | ".join(_cells(each.scores, metrics)) + " |")
+        lines.append(
+            f"| {name} | {len(each.seeds)} | {each.pairs} | " + " | ".join(_cells(each.scores, metrics)) + " |"
+        )
     for name, row in table.baselines.items():
-        lines.append(f"| {name} | | " + " | ".join(_cells(row, metrics)) + " |")
+        lines.append(f"| {name} | | | " + " | ".join(_cells(row, metrics)) + " |")
     return "\n".join(lines)
 
 

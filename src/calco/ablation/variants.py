@@ -19,6 +19,8 @@ _OWN: Final = {
     "--resume": "", "--dry-run": "",
 }  # fmt: skip
 """Options of calco train that an ablation sets for all variants, and its own option for each."""
+SHARE: Final = "@"
+"""Stands in a variant's name before the share of the images that it learns from."""
 
 
 def all_variants(config: AblateConfig, given: Mapping[str, TrainConfig] | None = None) -> dict[str, TrainConfig]:
@@ -58,9 +60,18 @@ def all_variants(config: AblateConfig, given: Mapping[str, TrainConfig] | None =
         raise UsageError(f"there is nothing to compare; give --presets (of {', '.join(PRESETS)}) or --variants")
     _check_alike(found)
     minutes = 0.0 if config.steps else config.minutes
-    return {
+    limited = {
         name: replace(each, limit=replace(each.limit, steps=config.steps, minutes=minutes))
         for name, each in found.items()
+    }
+    if config.shares == (1.0,):
+        return limited
+    if own := [name for name, each in limited.items() if each.split.training < 1]:
+        raise UsageError(f"variant {own[0]} sets --split.training, and so does --shares; leave one of them out")
+    return {
+        f"{name}{SHARE}{share:g}": replace(each, split=replace(each.split, training=share))
+        for name, each in limited.items()
+        for share in config.shares
     }
 
 
@@ -146,7 +157,7 @@ def _check_alike(variants: Mapping[str, TrainConfig]) -> None:
     for name, each in others:
         for part, same in (
             ("source", each.source == reference.source),
-            ("split", each.split == reference.split),
+            ("split", replace(each.split, training=1) == replace(reference.split, training=1)),
             ("recipe", each.recipe.recipe == reference.recipe.recipe),
         ):
             if not same:

@@ -86,8 +86,14 @@ class SplitConfig:
     test: float = 0.1
     """Share of groups that is kept for the final score."""
 
+    training: float = 1.0
+    """Share of all other groups that is trained on, to learn what fewer images suffice for; validation and test stay
+    as they are."""
+
     def __post_init__(self) -> None:
-        check_numbers(self, validation=(0, 1), test=(0, 1))
+        check_numbers(self, validation=(0, 1), test=(0, 1), training=(0, 1))
+        if self.training == 0:
+            raise UsageError("training is 0, so that nothing is learned from; give a share such as 0.5, or 1 for all")
         if self.validation + self.test >= 1:
             total = self.validation + self.test
             raise UsageError(f"validation and test take {total:g} of the images; training gets none: try 0.1 each")

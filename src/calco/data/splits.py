@@ -216,6 +216,9 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
     takes it from training. Both are reported in one line. Items that declare nothing beside others that do are shared
     out among training and the splits that are not declared.
 
+    With a smaller share for training, the groups that come first by another hash are trained on, so that a smaller
+    share is a part of a larger one; the others are in no split.
+
     Training and validation (unless its share is 0) are never empty: where the hash leaves one so, the next group in the
     hash's order moves. Of a video that is divided into blocks each side gets its share by itself, so that other videos
     change nothing; frames too near to those of another side are in no split, and that is reported.
@@ -249,6 +252,7 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
     for item in items:
         if item.key not in near and item.key not in crossing:
             result[chosen[item.group]].append(item)
+    result["train"] = _learned(result["train"], config.training)
     for split, verb in {"train": "train", "val": "validate"}.items():
         if not result[split] and (split == "train" or config.validation > 0):
             raise CalcoError(
@@ -267,6 +271,17 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
             f"{len(near)} frames are left out: they lie within {seconds} s of frames on another side of the split"
         )
     return result
+
+
+def _learned(items: list[Item], share: float) -> list[Item]:
+    """Return those of a share of the groups, at least one."""
+    if share == 1:
+        return items
+    groups = sorted({item.group for item in items}, key=lambda group: fraction("training", group))
+    chosen = set(groups[: max(1, round(share * len(groups)))])
+    found = [item for item in items if item.group in chosen]
+    LOG.info(f"{len(found)} of {len(items)} images are trained on (--split.training {share:g})")
+    return found
 
 
 def _chosen(
