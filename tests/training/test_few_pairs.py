@@ -103,6 +103,7 @@ def test_below_a_thousand_pairs_the_discriminator_sees_augmented_images() -> Non
 
 def test_the_preset_best_follows_the_recipe() -> None:
     assert preset("best", "segment").keep.best_by == "iou"
+    assert preset("best", "segment").generator.mirrored and not preset("segment").generator.mirrored
     assert preset("best", "colorize+erase").jitter.size == 128
     assert preset("best", "colorize").objective.colour_weight > 0
     assert preset("best", "erase").objective.pixel == "psnr"

@@ -255,12 +255,14 @@ def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
     """What few pairs suffice for, in a quarter of an hour on two cores: everything starts with knowledge of images.
 
     An encoder from ImageNet, and a discriminator and a perceptual loss on fixed features of such a network, which see
-    augmented images; at half the size first. Masks have the preset `segment`; colour and holes are learned from
-    crops, since what is kept of the input is sharp already, those of narrow holes from smaller ones.
+    augmented images; at half the size first. Masks have the preset `segment`, with the mean of both mirror images;
+    colour and holes are learned from crops, since what is kept of the input is sharp already, those of narrow holes
+    from smaller ones.
     """
     steps = recipe.split("+")
     if steps == ["segment"]:
-        return replace(segment(), preset="best")
+        masks = segment()
+        return replace(masks, preset="best", generator=replace(masks.generator, mirrored=True))
     config = TrainConfig(
         preset="best",
         recipe=RecipeConfig(sketch=SketchConfig(style="any", line_weight=(0.6, 2.0), wobble=(0, 0.01), paper=(0, 0.5))),
@@ -314,7 +316,7 @@ def bridge(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
     return replace(
         config,
         preset="bridge",
-        generator=replace(config.generator, bridge_steps=8, composition="plain"),
+        generator=replace(config.generator, bridge_steps=8, composition="plain", mirrored=False),
         optimiser=replace(config.optimiser, half_size_until=min(0.35, config.optimiser.half_size_until)),
     )
 
