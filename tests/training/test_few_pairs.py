@@ -1,11 +1,13 @@
 """What helps with few pairs, in whole runs: fixed features, augmented looks, a late adversary, half the size."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from calco.data.config import JitterConfig
 from calco.errors import CalcoError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.efficientnet_lite import EfficientNetLite, load_imagenet, weight_file
@@ -37,6 +39,16 @@ def test_a_resumed_run_with_everything_in_it_equals_an_uninterrupted_one(
     cut_short(replace(whole, out=str(tmp_path / "parts")), 3, monkeypatch)
     train(load_config(tmp_path / "parts" / "config.yaml"), resume=True, progress=False)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_no_model_from_the_time_of_half_the_size_is_the_best(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "calco")
+    halves = OptimiserConfig(batch=4, half_size_until=0.9)
+    train(tiny(images, tmp_path / "run", optimiser=halves, jitter=JitterConfig(**SIZED)), progress=False)
+    marks = [line.split("*")[-1].strip() for line in caplog.messages if "SSIM" in line]
+    assert marks == ["kept until images have their full size"] * 2 + ["best yet, kept"]
 
 
 def test_the_adversary_learns_only_in_the_last_part(images: Path, tmp_path: Path) -> None:

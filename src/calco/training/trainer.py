@@ -329,6 +329,8 @@ class Trainer(Generic[B]):
     def _score(self, log: RunLog) -> None:
         result, metric = self.task.validate(self.step, self.epoch), self.task.config.keep.best_by
         score = result.scores.get(metric)
+        if result.provisional:
+            score = None  # counts for nothing
         better = score is not None and (
             self.best is None or (score < self.best if self.task.lower_is_better else score > self.best)
         )
@@ -337,12 +339,13 @@ class Trainer(Generic[B]):
         log.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=result.scores)
         imaging.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", result.sheet)
         log.image(self.step, "samples", result.sheet)
-        LOG.info(result.summary + ("  * best yet, kept" if better else ""))
+        mark = "best yet, kept" if better else "kept until images have their full size" if result.provisional else ""
+        LOG.info(result.summary + (f"  * {mark}" if mark else ""))
         if better:
             self.best, self.stale = score, 0
         elif score is not None:
             self.stale += 1
-        if better or (score is None and self.best is None):
+        if better or self.best is None:
             self._save_model(result.scores)
 
     def _save_model(self, scores: dict[str, float]) -> None:

@@ -193,7 +193,10 @@ class Translation(Task[Batch]):
         caption = f"epoch {epoch}  step {step}  L1 {_shown('l1', scores)}  "
         caption += f"IoU {_shown('iou', scores)}" if "iou" in scores else f"PSNR {_shown('psnr', scores)} dB"
         summary = f"{caption}  SSIM {_shown('ssim', scores)}"
-        return Validation(scores=scores, sheet=sample_sheet(triples, caption), summary=summary, notes=notes)
+        sheet = sample_sheet(triples, caption)
+        return Validation(
+            scores=scores, sheet=sheet, summary=summary, notes=notes, provisional=self.networks.halves
+        )  # fmt: skip
 
     def _score(self, translator: Translator) -> tuple[dict[str, float], list[Triple], dict[str, list[str]]]:
         """Return mean scores (of painted classes IoU and Dice too), samples, and by metric the keys without a score."""
