@@ -61,6 +61,7 @@ KINDS = {
     "instance": info_of(ALIGNED, norm="instance", up="resize"),
     "resnet": info_of(ALIGNED, architecture="resnet", blocks=2),
     "drunet": info_of(ALIGNED, architecture="drunet", blocks=1, depth=2, mirrored=True),
+    "residual": info_of(ALIGNED, 1, composition="residual"),
     "luminance": info_of(RecipeConfig(recipe="colorize"), 1, composition="luminance"),
     "lab": info_of(LAB, 1, composition="lab"),
     "filled": HOLES,

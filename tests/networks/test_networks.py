@@ -189,6 +189,15 @@ def test_only_networks_that_can_are_mirrored():
         GeneratorConfig(mirrored=True)
 
 
+def test_a_residual_composition_begins_with_the_input_and_can_reach_any_colour():
+    config = GeneratorConfig(depth=2, filters=4, composition="residual")
+    grey, network = torch.rand(1, 1, 8, 8) * 2 - 1, build_generator(config, 1, 3)
+    assert torch.equal(network.compose(grey, torch.zeros(1, 3, 8, 8)), grey.expand(-1, 3, -1, -1))
+    assert torch.equal(network.compose(-torch.ones(1, 1, 8, 8), torch.ones(1, 3, 8, 8)), torch.ones(1, 3, 8, 8))
+    with pytest.raises(CalcoError, match="composition residual keeps parts of the input, which has 2 channels"):
+        build_generator(config, 2, 3)
+
+
 def holed(side=16):
     """A smooth image with a magenta hole, the hole, and the image without it."""
     ramp = torch.linspace(-0.8, 0.8, side)

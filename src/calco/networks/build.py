@@ -91,7 +91,7 @@ def _bridge(
 
 def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) -> Holes:
     """Return how the holes of a configuration are marked in an image of so many channels."""
-    if composition == "plain":
+    if composition in ("plain", "residual"):
         return None
     if config.hole_channel:
         return "channel"

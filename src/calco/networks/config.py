@@ -6,7 +6,7 @@ from typing import Final, Literal
 from calco.errors import UsageError
 from calco.records import check_numbers
 
-Composition = Literal["plain", "luminance", "lab", "filled"]
+Composition = Literal["plain", "residual", "luminance", "lab", "filled"]
 Norm = Literal["batch", "instance", "group", "none"]
 Up = Literal["transpose", "resize"]
 Convention = Literal["pytorch", "paper", "tensorflow"]
@@ -46,8 +46,9 @@ class GeneratorConfig:
     convention: Convention = "pytorch"
     """Published implementation that the details follow."""
     composition: Composition | Literal["auto"] = "auto"
-    """How the output is combined with the input: plain, luminance or lab (both add colour only), filled (holes only);
-    auto takes luminance or lab for colorize, filled for erase, plain otherwise and for a bridge."""
+    """How the output is combined with the input: plain, residual (added to it), luminance or lab (both add colour
+    only), filled (holes only); auto takes luminance or lab for colorize, filled for erase, plain otherwise and for a
+    bridge."""
     bridge_steps: int = 0
     """Steps in which a second network of the same architecture refines the output (a diffusion bridge); 0 for none."""
     bridge_start: Literal["regression", "input"] = "regression"

@@ -81,6 +81,8 @@ class Generator(nn.Module):
     """A translator's network: the backbone's output is composed with the input.
 
     - "plain": the output is the image, as in pix2pix.
+    - "residual": twice the output is added to the input, so that any change is possible and 0 keeps the image: for
+      inputs that are near the target already (Zhang et al., arXiv 1608.03981).
     - "luminance": the output gives the colour, the input the luminance, which is therefore kept exactly.
     - "lab": the output is a* and b*, the input gives the CIE lightness L*, which is kept exactly too.
     - "filled": holes are filled from their surroundings, and there the output is added; all other pixels are kept as
@@ -148,7 +150,7 @@ class Generator(nn.Module):
             return base_luminance(base) + maps - (kept if hole is None else (1 - hole) * kept)
         if base.shape[1] != self.out_channels:
             base = base_luminance(base).expand(-1, self.out_channels, -1, -1)
-        return base + prepared[:, -1:] * maps
+        return base + (2 if hole is None else hole) * maps
 
 
 SMOOTHINGS = 16
@@ -226,9 +228,9 @@ def base_luminance(x: Tensor) -> Tensor:
 def input_channels(composition: Composition, in_channels: int, out_channels: int, holes: Holes) -> int:
     """Number of channels that the backbone takes; input and output that do not fit the composition are an error."""
     shown = in_channels - (holes == "channel")
-    if composition == "filled" and shown != out_channels and {shown, out_channels} != {1, 3}:
+    if composition in ("filled", "residual") and shown != out_channels and {shown, out_channels} != {1, 3}:
         raise CalcoError(
-            f"composition filled keeps parts of the input, which has {shown} channels and the target "
+            f"composition {composition} keeps parts of the input, which has {shown} channels and the target "
             f"{out_channels}; give it images of equal channels, or choose composition plain"
         )
     if composition in ("luminance", "lab") and (out_channels != 3 or shown not in (1, 3)):

@@ -121,7 +121,7 @@ def choose_composition(
             composition = "lab" if recipe.colorize.space == "lab" else "luminance"
         elif steps == ["erase"] and (by_channel or by_colour):
             composition = "filled" if shown == out_channels or {shown, out_channels} == {1, 3} else "plain"
-    if composition == "plain" or (composition != "filled" and "erase" not in steps):
+    if composition in ("plain", "residual") or (composition != "filled" and "erase" not in steps):
         return replace(generator, composition=composition)
     if not (by_channel or by_colour):
         raise CalcoError(
