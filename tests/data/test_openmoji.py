@@ -42,6 +42,7 @@ def test_all_drawings_are_there_in_groups_of_variants() -> None:
     source = open_source("openmoji")
     assert source.kind == "openmoji"
     assert len(source.items) > 4000
+    assert len(source.items) + len(source.left_out) == len(list(openmoji.drawings_folder().glob("*.svg")))
     members = defaultdict(set)
     for item in source.items:
         members[item.group].add(item.key)
@@ -84,6 +85,14 @@ def test_a_sample_of_sketches_is_dark_lines_on_white() -> None:
     assert differing > 5
     turned = open_source("openmoji", SourceConfig(limit=40, direction="BtoA"))
     assert np.array_equal(turned.load(source.items[0]).partner, source.load(source.items[0]).image)
+
+
+def test_what_has_no_colour_is_left_out() -> None:
+    source = open_source("openmoji")
+    keys = {item.key for item in source.items}
+    assert ("1F1F2", "a drawing without colour") in source.left_out, "a letter in a white disc"
+    assert "2764" in keys and "1F1F2" not in keys
+    assert openmoji.is_coloured('<path fill="#FCEA2B"/>') and not openmoji.is_coloured('<path fill="#d0cfce"/>')
 
 
 def test_a_damaged_drawing_is_one_line() -> None:

