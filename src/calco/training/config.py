@@ -271,10 +271,10 @@ def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
         discriminator=DiscriminatorConfig(architecture="projected"),
         objective=ObjectiveConfig(gan="hinge", pixel_weight=30, perceptual="efficientnet", perceptual_weight=20),
         optimiser=OptimiserConfig(
-            batch=4, learning_rate=1e-3, decay_from=0.4, ema=0.995, half_size_until=0.6, encoder_rate=0.3
+            batch=4, learning_rate=1e-3, decay_from=0.4, ema=0.99, half_size_until=0.25, encoder_rate=0.3
         ),
         limit=LimitConfig(epochs=0, minutes=15),
-        keep=KeepConfig(best_by="st_lpips", validate_steps=300),
+        keep=KeepConfig(best_by="st_lpips", validate_steps=150),
     )
     if "colorize" in steps:
         # Lightness is given, so there is nothing for an adversary to sharpen: it would only move the colours about.
@@ -283,7 +283,7 @@ def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
             jitter=JitterConfig(size=128, resize=176, fit="cover"),
             generator=replace(config.generator, mirrored=True),
             objective=replace(config.objective, gan="none", pixel_weight=60, colour_weight=15),
-            optimiser=replace(config.optimiser, batch=8, half_size_until=0),
+            optimiser=replace(config.optimiser, batch=8, half_size_until=0, ema=0.995),
             limit=LimitConfig(epochs=12, minutes=15),  # after which a few hundred images are learned by heart
         )
     if "erase" in steps:
@@ -303,7 +303,13 @@ def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
             ),
             objective=ObjectiveConfig(gan="none", pixel="psnr", pixel_weight=1),
             optimiser=replace(
-                config.optimiser, batch=16 if narrow else 8, half_size_until=0, encoder_rate=1, warm_up=100, clip=1
+                config.optimiser,
+                batch=16 if narrow else 8,
+                half_size_until=0,
+                encoder_rate=1,
+                warm_up=100,
+                clip=1,
+                ema=0.995,
             ),
             keep=KeepConfig(best_by="psnr", validate_steps=300),
         )
