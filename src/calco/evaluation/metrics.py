@@ -6,12 +6,11 @@ where the other image has three) and returns a float, NaN where the score is not
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn import functional as F
 
 from calco import imaging
 from calco.errors import CalcoError
@@ -25,6 +24,8 @@ PSNR_LIMIT = 100.0
 SSIM_MIN_SIDE = 11
 """Pixels: the side of SSIM's Gaussian window (sigma 1.5)."""
 _BORDER = SSIM_MIN_SIDE // 2
+_WINDOW = np.exp(-((np.arange(-_BORDER, _BORDER + 1) / 1.5) ** 2) / 2)
+_WINDOW /= _WINDOW.sum()
 _C1, _C2 = 0.01**2, 0.03**2  # keep flat windows from dividing by zero; of values in [0, 1]
 _SCALE_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_MIN_SIDE = 176
@@ -103,11 +104,9 @@ def _decibels(mean_square: float) -> float:
 
 def ssim(output: Image, target: Image) -> float:
     """Structural similarity (Wang et al. 2004: Gaussian window, sigma 1.5, mean over channels); NaN below 11 pixels."""
-    if min(target.shape[:2]) < SSIM_MIN_SIDE:
-        return math.nan
-    everywhere, _contrast = _similarity(*_tensors(output, target))
-    # As published, only windows that lie wholly inside count.
-    return float(everywhere[..., _BORDER:-_BORDER, _BORDER:-_BORDER].mean())
+    a, b = _both(output, target)
+    scales = min(1, _num_scales(target))
+    return _similarities(_pyramid(a, scales), _pyramid(b, scales))[0]
 
 
 def ms_ssim(output: Image, target: Image) -> float:
@@ -116,35 +115,95 @@ def ms_ssim(output: Image, target: Image) -> float:
     As torchmetrics computes it: negative similarities count as 0, since they have no real power, and the luminance of
     the last scale is taken over mirrored borders too.
     """
-    if min(target.shape[:2]) < MS_SSIM_MIN_SIDE:
-        return math.nan
-    a, b = _tensors(output, target)
-    scales = []
-    for _scale in _SCALE_POWERS:
-        everywhere, contrast = _similarity(a, b)
-        scales.append(contrast[..., _BORDER:-_BORDER, _BORDER:-_BORDER].mean())
-        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-    scales[-1] = everywhere.mean()
-    return float(torch.prod(torch.stack(scales).relu() ** torch.tensor(_SCALE_POWERS)))
+    a, b = _both(output, target)
+    scales = _num_scales(target)
+    return _similarities(_pyramid(a, scales), _pyramid(b, scales))[1]
 
 
-def _similarity(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """SSIM and its contrast term in the window about each pixel, borders mirrored. NCHW in [0, 1] => NCHW each."""
-    line = torch.exp(-((torch.arange(-_BORDER, _BORDER + 1, dtype=a.dtype) / 1.5) ** 2) / 2)
-    line = (line / line.sum())[None]
-    window = (line.T @ line).expand(a.shape[1], 1, SSIM_MIN_SIDE, SSIM_MIN_SIDE)
-    a, b = (F.pad(side, (_BORDER,) * 4, mode="reflect") for side in (a, b))
-    moments = F.conv2d(torch.cat((a, b, a * a, b * b, a * b)), window, groups=a.shape[1])
-    mean_a, mean_b, square_a, square_b, product = moments.split(len(a))
-    variances = (square_a - mean_a**2).clamp(min=0) + (square_b - mean_b**2).clamp(min=0)
-    upper, lower = 2 * (product - mean_a * mean_b) + _C2, variances + _C2
-    return ((2 * mean_a * mean_b + _C1) * upper) / ((mean_a**2 + mean_b**2 + _C1) * lower), upper / lower
+class Reference:
+    """A target that several outputs are compared with: what does not depend on the output is computed once."""
+
+    def __init__(self, target: Image) -> None:
+        self.target = target
+        self._known: dict[int, tuple[Floats, list[_Scale]]] = {}  # by the number of channels
+
+    def scores(self, output: Image, region: npt.NDArray[np.bool_] | None = None) -> dict[str, float]:
+        """Return L1, PSNR, SSIM and MS-SSIM of an output, as the functions of these names do.
+
+        Args:
+            output: HWC of the target's height and width.
+            region: HW, adds PSNR inside, over the pixels where it is true.
+
+        Returns:
+            Values by the name of the score; NaN where one is not defined.
+
+        Raises:
+            CalcoError: If the sizes differ.
+        """
+        a, b = _both(output, self.target)
+        scales, channels = _num_scales(b), b.shape[2]
+        if channels not in self._known:
+            self._known[channels] = b, _pyramid(b, scales)
+        b, theirs = self._known[channels]
+        difference = a - b
+        squares = np.square(difference)
+        found = {"l1": float(np.abs(difference).mean()), "psnr": _decibels(float(squares.mean()))}
+        found["ssim"], found["ms_ssim"] = _similarities(_pyramid(a, scales), theirs)
+        if region is not None:
+            found["psnr_inside"] = _decibels(float(squares[region].mean())) if region.any() else math.nan
+        return found
 
 
-def _tensors(output: Image, target: Image) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both images as NCHW float32 in [0, 1]: PyTorch's float64 convolution on the CPU is thirty times as slow."""
-    a, b = (torch.from_numpy(side.transpose(2, 0, 1)[None].astype(np.float32)) for side in _both(output, target))
-    return a, b
+class _Scale(NamedTuple):
+    """An image at one scale, and its mean and variance in the window about each pixel: HWC each."""
+
+    values: Floats
+    mean: Floats
+    variance: Floats
+
+
+def _num_scales(image: Image) -> int:
+    """Return how many scales of the similarities an image is large enough for: 0, 1 or all."""
+    side = min(image.shape[:2])
+    return len(_SCALE_POWERS) if side >= MS_SSIM_MIN_SIDE else int(side >= SSIM_MIN_SIDE)
+
+
+def _pyramid(image: Floats, scales: int) -> list[_Scale]:
+    """Return so many scales of an image (HWC in [0, 1]), each half the one before."""
+    values, found = image, list[_Scale]()
+    for _ in range(scales):
+        if found:
+            height, width = (side // 2 * 2 for side in values.shape[:2])
+            corners = (values[row:height:2, column:width:2] for row in (0, 1) for column in (0, 1))
+            values = np.asarray(sum(corners)) / 4
+        mean = _windowed(values)
+        found.append(_Scale(values, mean, (_windowed(values * values) - mean * mean).clip(min=0)))
+    return found
+
+
+def _windowed(values: Floats) -> Floats:
+    """Return the mean in the Gaussian window about each pixel, borders mirrored. HWC => HWC."""
+    blurred = cv2.sepFilter2D(values, cv2.CV_64F, _WINDOW, _WINDOW, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(blurred, dtype=np.float64).reshape(values.shape)
+
+
+def _similarities(ours: Sequence[_Scale], theirs: Sequence[_Scale]) -> tuple[float, float]:
+    """Return SSIM at the first scale, and MS-SSIM; NaN where scales are missing."""
+    structure, means = math.nan, list[float]()
+    for a, b in zip(ours, theirs, strict=True):
+        means_product = a.mean * b.mean
+        upper = 2 * (_windowed(a.values * b.values) - means_product) + _C2
+        contrast = upper / (a.variance + b.variance + _C2)
+        everywhere = contrast * (2 * means_product + _C1) / (a.mean * a.mean + b.mean * b.mean + _C1)
+        # As published, only windows that lie wholly inside count.
+        inside = (slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
+        if not means:
+            structure = float(everywhere[inside].mean())
+        means.append(float(contrast[inside].mean()))
+    if len(means) < len(_SCALE_POWERS):
+        return structure, math.nan
+    means[-1] = float(everywhere.mean())
+    return structure, math.prod(max(0.0, mean) ** power for mean, power in zip(means, _SCALE_POWERS, strict=True))
 
 
 def colourfulness(image: Image) -> float:

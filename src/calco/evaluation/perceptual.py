@@ -8,8 +8,9 @@ is NOT LPIPS (Zhang et al. 2018): its values are on another scale and must not b
 
 import functools
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from torch.nn import functional as F
 from calco import imaging
 from calco.errors import CalcoError
 from calco.imaging import Image
+
+Features: TypeAlias = tuple[Tensor, ...]
+"""Five layers of one image, CHW each, every pixel's vector of length one."""
 
 NAME = "ST-LPIPS"
 PACKAGE = "stlpips_pytorch"
@@ -41,24 +45,64 @@ def weight_file() -> Path | None:
     return None
 
 
-def _subsample(x: Tensor) -> Tensor:
-    """Blur with the binomial 3x3 kernel and keep every second pixel. NCHW => NC, about H/2, W/2."""
+_STRIP = 4  # pixels at the end of a map with an even side that give its last blurred pixel
+
+
+def _binomial(x: Tensor) -> Tensor:
+    """Return the binomial 3x3 kernel in the type and on the device of `x`: HW."""
     line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-    kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=x.shape[1])
+    return torch.outer(line, line)
+
+
+def _blurred(x: Tensor) -> Tensor:
+    """Blur with the binomial 3x3 kernel and keep every second pixel, without borders. NCHW => NC, about H/2, W/2."""
+    return F.conv2d(x, _binomial(x).expand(x.shape[1], 1, 3, 3), stride=2, groups=x.shape[1])
+
+
+def _with_borders(inner: Tensor, x: Tensor, before: Callable[[Tensor], Tensor], margin: int = 0) -> Tensor:
+    """Add the borders of a blurred subsampling that mirrors two pixels: one pixel on each side.
+
+    The kernel is symmetric, so that mirrored pixels give the first value once more. The last value is another only
+    where the map has an even side: it is computed from the map's end. `before` makes the map of `x`, NCHW, and is
+    `margin` pixels smaller.
+    """
+    whole = F.pad(inner, (1, 1, 1, 1), mode="replicate")
+
+    def mirrored(strip: Tensor) -> Tensor:
+        return _blurred(F.pad(before(strip), (2, 2, 2, 2), mode="reflect"))
+
+    if (x.shape[3] - margin) % 2 == 0:
+        whole[..., -1] = mirrored(x[..., -_STRIP - margin :])[..., -1]
+    if (x.shape[2] - margin) % 2 == 0:
+        whole[..., -1, :] = mirrored(x[..., -_STRIP - margin :, :])[..., -1, :]
+    return whole
+
+
+def _first_layer(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+    """Convolve and blur as one convolution with stride 2: a third of the operations. N3HW => NC, about H/2, W/2."""
+    side = weight.shape[-1]
+    blur = _binomial(weight).expand(weight.shape[1], 1, 3, 3)
+    both = F.conv2d(F.pad(weight, (2, 2, 2, 2)), blur, groups=weight.shape[1])
+    x = F.pad(x, (padding,) * 4)
+    return _with_borders(
+        F.conv2d(x, both, bias, stride=2), x, lambda strip: F.conv2d(strip, weight, bias), margin=side - 1
+    )
 
 
 def features(x: Tensor, weights: Mapping[str, Tensor]) -> list[Tensor]:
     """Return the five layers' activations, each pixel's vector of length one. `x` is N3HW, float32 in [-1, 1]."""
     x = (x - weights["scaling_layer.shift"]) / weights["scaling_layer.scale"]
+    # Channels last: blur and pooling take an eighth of the time.
+    x = x.contiguous(memory_format=torch.channels_last)
     layers = []
     for index, (name, padding) in enumerate(_CONVOLUTIONS):
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
         if index in (1, 2):
-            x = _subsample(F.max_pool2d(x, 3, stride=1))
-        x = F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=padding)
+            x = F.max_pool2d(x, 3, stride=1)
+            x = _with_borders(_blurred(x), x, lambda strip: strip)
         # The first layer is blurred before its ReLU, which is what makes the network shift-tolerant.
-        x = F.relu(_subsample(x) if index == 0 else x)
-        layers.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+        x = F.relu(_first_layer(x, weight, bias, padding) if index == 0 else F.conv2d(x, weight, bias, padding=padding))
+        layers.append(x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-10))
     return layers
 
 
@@ -77,18 +121,28 @@ class Perceptual:
         return cls(_read(found))
 
     @torch.inference_mode()
-    def __call__(self, images: Sequence[Image], target: Image) -> list[float]:
-        """Return the distances of HWC images to a target of the same size, as they are shown; 0 = the same."""
-        shown = [imaging.as_channels(imaging.visible(image), 3) for image in (*images, target)]
+    def features(self, images: Sequence[Image]) -> list[Features]:
+        """Return the features of HWC images of one size, as they are shown: computed once, compared with many."""
+        shown = [imaging.as_channels(imaging.visible(image), 3) for image in images]
         stacked = torch.stack([imaging.to_tensor(image) for image in shown])
         if min(stacked.shape[-2:]) < MIN_SIDE:
             factor = MIN_SIDE / min(stacked.shape[-2:])
             stacked = F.interpolate(stacked, scale_factor=factor, mode="bilinear", align_corners=False)
-        total = torch.zeros(len(images))
-        for index, layer in enumerate(features(stacked, self.weights)):
-            squared = (layer[:-1] - layer[-1:]).square()
-            total += F.conv2d(squared, self.weights[f"lin{index}.model.1.weight"]).mean(dim=(1, 2, 3))
-        return total.tolist()
+        return list(zip(*features(stacked, self.weights), strict=True))
+
+    @torch.inference_mode()
+    def between(self, one: Features, other: Features) -> float:
+        """Return the distance of two images by their features; 0 = the same."""
+        total = torch.zeros(())
+        for index, (a, b) in enumerate(zip(one, other, strict=True)):
+            weight = self.weights[f"lin{index}.model.1.weight"].flatten()
+            total += torch.dot((a - b).square_().mean(dim=(1, 2)), weight)
+        return float(total)
+
+    def __call__(self, images: Sequence[Image], target: Image) -> list[float]:
+        """Return the distances of HWC images to a target of the same size, as they are shown; 0 = the same."""
+        *made, true = self.features([*images, target])
+        return [self.between(each, true) for each in made]
 
 
 @functools.cache

@@ -16,13 +16,13 @@ from calco.data.palettes import Palette, decode, named_palette
 from calco.data.sample import Pair, fraction
 from calco.errors import CalcoError
 from calco.evaluation import metrics
-from calco.evaluation.baselines import MODEL, baselines_for, can_be_copied
+from calco.evaluation.baselines import MEAN_TARGET, MODEL, baselines_for, can_be_copied
 from calco.evaluation.face_search import FaceScores
 from calco.evaluation.inception import ABSENT as FID_ABSENT
 from calco.evaluation.inception import SetScores, open_inception
 from calco.evaluation.landmarks import LandmarkScores
 from calco.evaluation.metrics import METRICS, Counts
-from calco.evaluation.perceptual import Perceptual
+from calco.evaluation.perceptual import Features, Perceptual
 from calco.evaluation.readback import LabelScores
 from calco.evaluation.scorecard import Case, Gain, ImageScores, Scorecard
 from calco.evaluation.scores import Bootstrap, Floats, Score, interval
@@ -35,7 +35,6 @@ FLATTERED = (
 NUM_CHOSEN = 24
 NUM_EXTREME = 6
 _log = logging.getLogger(__name__)
-_OF_IMAGES = {"l1": metrics.l1, "psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim}
 
 
 class Judge(Protocol):
@@ -224,6 +223,7 @@ class Examiner:
     kind: tuple[bool, bool] | None = None
     judge: Judge | None = None
     _distance: Perceptual | None = None
+    _mean: tuple[Image, Features] | None = None  # the last mean target that the network saw
 
     def settle(self, pair: Pair) -> tuple[bool, bool]:
         """Choose the baselines by a pair; by default it is the first one."""
@@ -243,11 +243,13 @@ class Examiner:
         erased, copies = self.settle(pair)
         baselines = baselines_for(mean_target=self.mean_target, erased=erased, copies=copies)
         outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in baselines.items()}
-        scores = {name: _scores(image, pair) for name, image in outputs.items()}
+        reference = metrics.Reference(pair.target)
+        scores = {
+            name: reference.scores(image, pair.region) | {"colourfulness": metrics.colourfulness(image)}
+            for name, image in outputs.items()
+        }
         if self.perceptual:
-            self._distance = self._distance or Perceptual.load()
-            distances = self._distance(list(outputs.values()), pair.target)
-            for name, distance in zip(outputs, distances, strict=True):
+            for name, distance in self._distances(outputs, pair.target).items():
                 scores[name]["st_lpips"] = distance
         confusions: dict[str, Counts] = {}
         if palette := self.palette:
@@ -264,6 +266,18 @@ class Examiner:
             target_colour=metrics.colourfulness(pair.target),
             judged=None if self.judge is None else self.judge.examined(pair, output),
         )  # fmt: skip
+
+    def _distances(self, outputs: Mapping[str, Image], target: Image) -> dict[str, float]:
+        """Return ST-LPIPS of each system. The mean target is the same image for all pairs of a size: seen once."""
+        network = self._distance = self._distance or Perceptual.load()
+        unseen = [name for name in outputs if name != MEAN_TARGET]
+        *seen, true = network.features([*(outputs[name] for name in unseen), target])
+        features = dict(zip(unseen, seen, strict=True))
+        if (mean := outputs.get(MEAN_TARGET)) is not None:
+            if self._mean is None or not np.array_equal(self._mean[0], mean):
+                self._mean = mean, network.features([mean])[0]
+            features[MEAN_TARGET] = self._mean[1]
+        return {name: network.between(features[name], true) for name in outputs}
 
 
 Spread: TypeAlias = Callable[[Examiner], Iterable[Found]]
@@ -369,15 +383,6 @@ class _Results:
                 for place, (name, _) in enumerate(self.palette or ())
             }
         return found
-
-
-def _scores(image: Image, pair: Pair) -> dict[str, float]:
-    """Return the scores that need nothing but the two images."""
-    found = {name: score(image, pair.target) for name, score in _OF_IMAGES.items()}
-    found["colourfulness"] = metrics.colourfulness(image)
-    if pair.region is not None:
-        found["psnr_inside"] = metrics.psnr_inside(image, pair.target, pair.region)
-    return found
 
 
 def _gains(
