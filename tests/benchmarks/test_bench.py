@@ -16,19 +16,21 @@ from calco.benchmarks import GROUPS, BenchConfig, Sizes
 from calco.benchmarks import bench as benches
 from calco.benchmarks.answers import crowd, plain_nms, row_nms, take_weights
 from calco.benchmarks.bench import BEGIN, END, Bench, bench, times
+from calco.benchmarks.detectors import boxed_scenes, torch_kernels
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
 from calco.benchmarks.setting import Row, Timed, grey, scene, write_images
 from calco.data.config import JitterConfig
 from calco.detection.boxes import nms
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
+from calco.networks.cpu import enabled
 from calco.networks.layers import count_parameters
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 from calco.training.pairs import Batch
 from calco.training.step import Networks, training_step
 
 TINY = Sizes(
-    size=32, depth=5, filters=4, batches=(2,), preset_sizes=(64, 64), large=64, drawn=8, pairs=24, together=(2,),
-    steps=4, photographs=4,
+    size=32, depth=5, filters=4, batches=(2,), preset_sizes=(64, 64), detector=(64, 2), large=64, drawn=8, pairs=24,
+    together=(2,), steps=4, photographs=4,
     photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
     exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
     started=("--help",),
@@ -103,6 +105,27 @@ def test_scenes_depend_on_seed_and_key_alone() -> None:
     assert np.array_equal(scene(1, "a", (40, 30)), scene(1, "a", (40, 30)))
     assert not np.array_equal(scene(1, "a", (40, 30)), scene(2, "a", (40, 30)))
     assert grey(scene(1, "a", (40, 30))).shape == (30, 40, 3)
+
+
+def test_boxes_lie_around_their_rectangles() -> None:
+    batch = boxed_scenes(0, 3, 64)
+    again = boxed_scenes(0, 3, 64)
+    assert torch.equal(batch.images, again.images)
+    assert {int(label) for each in batch.objects for label in each.labels} == {0, 1}
+    for image, objects in zip(batch.images, batch.objects, strict=True):
+        # The last rectangle hides the others where they meet.
+        x, y, width, height = (objects.boxes[-1] * 64).tolist()
+        seen = image[:, round(y - height / 2) : round(y + height / 2), round(x - width / 2) : round(x + width / 2)]
+        assert seen.flatten(1).unique(dim=1).shape[1] == 1
+        assert bool((objects.boxes[:, 2:] > 0).all())
+
+
+def test_the_reference_detector_uses_no_kernels_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CALCO_CPU_KERNELS", raising=False)
+    assert enabled(torch.device("cpu"))
+    with torch_kernels():
+        assert not enabled(torch.device("cpu"))
+    assert enabled(torch.device("cpu"))
 
 
 def test_both_are_measured_in_turns_after_a_round_that_does_not_count() -> None:
@@ -189,7 +212,7 @@ def test_groups_are_those_that_are_measured() -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--only", "speed"], "only names 'speed'; choose among training, presets, inference,"),
+        (["--only", "speed"], "only names 'speed'; choose among training, presets, detectors, inference,"),
         (["--only", ","], "only names 'nothing'; choose among"),
         (["--repeats", "0"], "repeats is 0; it must lie between 1 and 100000"),
         (["--threads", "100000"], "threads is 100000"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from calco import CalcoError
 from calco.annotations.detections import Detections, Outline
-from calco.data.box_augmentation import augmented, erased, letterbox, no_augmentation
+from calco.data.box_augmentation import augmented, erased, letterbox, no_augmentation, reduced
 from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample, generator
 
@@ -230,3 +230,13 @@ def test_settings_without_sense_are_refused(given: dict[str, object], words: str
 def test_epochs_differ() -> None:
     images = [augmented(drawn, 0, 4, SIDE, BoxAugmentConfig(), seed=0, epoch=epoch)[0] for epoch in range(4)]
     assert all(not np.array_equal(one, other) for one, other in pairwise(images))
+
+
+def test_large_images_are_reduced_once_with_their_boxes() -> None:
+    large = drawn(0, 800, 480, (240, 120, 520, 360))
+    sample = reduced(large, 200)
+    assert sample.image.shape == (120, 200, 3)
+    assert sample.detections is not None
+    assert sample.detections.boxes.tolist() == [[60, 30, 130, 90]]
+    assert sample.image[60, 95].tolist() == large.image[240, 380].tolist()
+    assert reduced(sample, 200).image.shape == reduced(sample, 4000).image.shape == (120, 200, 3)

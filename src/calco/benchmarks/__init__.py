@@ -8,8 +8,8 @@ from calco.errors import CalcoError
 from calco.records import check_numbers
 
 GROUPS: Final = (
-    "training", "presets", "inference", "video", "data", "build", "memory", "large", "processes", "boxes", "crime",
-    "start", "exact",
+    "training", "presets", "detectors", "inference", "video", "data", "build", "memory", "large", "processes",
+    "boxes", "crime", "start", "exact",
 )  # fmt: skip
 """Groups of rows, in the order of the table."""
 
@@ -19,8 +19,8 @@ class BenchConfig:
     """Measure how fast this machine trains, translates, reads and builds, beside a plain reference loop."""
 
     only: str = ""
-    """Groups of rows, with commas between them: training, presets, inference, video, data, build, memory, large,
-    processes, boxes, crime, start, exact; by default all of them."""
+    """Groups of rows, with commas between them: training, presets, detectors, inference, video, data, build,
+    memory, large, processes, boxes, crime, start, exact; by default all of them."""
 
     repeats: int = 5
     """Number of measurements of each, ours and the reference in turns; the medians count."""
@@ -72,6 +72,7 @@ class Sizes:
     filters: int = 64  # of both networks
     batches: tuple[int, ...] = (8, 1)
     preset_sizes: tuple[int, int] = (128, 256)  # side of images of the presets small and best
+    detector: tuple[int, int] = (320, 8)  # side of images and batch of the detector
     large: int = 1024  # side of large images in inference
     drawn: int = 16  # images of `size` in one measurement of inference; of large ones an eighth
     video_wh: tuple[int, int] = (640, 272)

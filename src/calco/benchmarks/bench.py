@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import BenchConfig, Sizes, answers, presets, speed
+from calco.benchmarks import BenchConfig, Sizes, answers, detectors, presets, speed
 from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, read_text, write_json
@@ -32,6 +32,7 @@ HEADINGS: Final = ("measured", "ours", "reference", "ratio", "lowest to highest"
 ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "training": speed.training,
     "presets": presets.presets,
+    "detectors": detectors.detectors,
     "inference": speed.inference,
     "video": speed.video,
     "data": speed.data,

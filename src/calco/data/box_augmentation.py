@@ -43,6 +43,17 @@ def letterbox(image: Image, side: int, fill: int = FILL) -> tuple[Image, float, 
     return canvas, scale, (left, top)
 
 
+def reduced(sample: Sample, side: int) -> Sample:
+    """Return a sample whose image is at most `side` pixels long, as RGB `uint8`, with its boxes but no outlines."""
+    height, width = sample.image.shape[:2]
+    size_wh = _sides(width, height, min(1.0, side / max(height, width)))
+    objects = sample.detections
+    if objects is not None:
+        objects = replace(objects, outlines=()).scaled(size_wh[0] / width, size_wh[1] / height)
+    image = _resized(sample.image, size_wh)
+    return Sample(image=image, key=sample.key, group=sample.group, detections=objects)
+
+
 def augmented(
     load: Callable[[int], Sample], index: int, count: int, side: int, config: BoxAugmentConfig, *,
     seed: int, epoch: int, outlines: bool = True,

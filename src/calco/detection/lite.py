@@ -7,7 +7,7 @@ arXiv 1803.01534) with depthwise convolutions. `assign` chooses its targets.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from calco.detection.config import check_lite
 from calco.detection.network import DetectionNetwork, TargetObjects
-from calco.networks.cpu import depthwise
+from calco.networks.cpu import depthwise, learning_dtype, pointwise
+from calco.networks.cpu.packed import packed
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 
 TOP: Final = 10
@@ -137,6 +138,17 @@ class Depthwise(nn.Conv2d):
         return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)  # of a norm that was folded into it
 
 
+class Pointwise(nn.Conv2d):
+    """Convolution of each pixel by itself, without bias."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(channels, width, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, C, H, W => N, width, H, W."""
+        return pointwise(x, self.weight, self.bias)
+
+
 def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential:
     """Depthwise and pointwise convolution; with group norm, or batch norm for 0 groups."""
 
@@ -144,7 +156,7 @@ def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential
         return nn.GroupNorm(groups, width) if groups else nn.BatchNorm2d(width)
 
     layers = [Depthwise(width, stride), norm(), nn.SiLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Conv2d(width, width, 1, bias=False), norm(), nn.SiLU(inplace=True))
+    return nn.Sequential(*layers, Pointwise(width, width), norm(), nn.SiLU(inplace=True))
 
 
 class Pyramid(nn.Module):
@@ -152,9 +164,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
-        self.enter = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, width, 1, bias=False), nn.BatchNorm2d(width)) for c in channels
-        )
+        self.enter = nn.ModuleList(nn.Sequential(Pointwise(c, width), nn.BatchNorm2d(width)) for c in channels)
         self.down = nn.ModuleList(_separable(width) for _ in channels[1:])
         self.shrink = nn.ModuleList(_separable(width, 2) for _ in channels[1:])
         self.up = nn.ModuleList(_separable(width) for _ in channels[1:])
@@ -170,6 +180,27 @@ class Pyramid(nn.Module):
         return flow
 
 
+class _PackedStages(NamedTuple):
+    """Frozen parts of the backbone with their norms and activations inside the convolutions.
+
+    While they are trained no further, their output is the same as that of the parts but for rounding, in half the time.
+    """
+
+    stages: list[nn.Module]
+    dtype: torch.dtype
+    made_of: tuple[int, ...]  # states of the weights
+
+    @classmethod
+    def of(cls, parts: Sequence[nn.Module], dtype: torch.dtype, before: "_PackedStages | None") -> "_PackedStages":
+        """Pack the parts in a precision, unless `before` has them already."""
+        weights = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
+        made_of = tuple(number for tensor in weights for number in (id(tensor), tensor._version))
+        if before is not None and (before.dtype, before.made_of) == (dtype, made_of):
+            return before
+        with torch.no_grad():
+            return cls(list(packed(nn.ModuleList(parts), dtype).children()), dtype, made_of)
+
+
 class LiteDetector(DetectionNetwork):
     """The compact detector; `width` is the channels of pyramid and head, `depth` the convolutions of a head's tower."""
 
@@ -180,6 +211,7 @@ class LiteDetector(DetectionNetwork):
         check_lite(width, depth)
         self.backbone = EfficientNetLite()
         self.frozen = 0
+        self._packed: _PackedStages | None = None
         self.pyramid = Pyramid([CHANNELS[place] for place in _USED], width)
         self.strides = tuple(STRIDES[place] for place in _USED)
         self.naming, self.measuring = (
@@ -214,15 +246,23 @@ class LiteDetector(DetectionNetwork):
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         """Return the backbone's maps; frozen parts record nothing for the backward pass."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            x = self.backbone.stem(images)
-        maps = []
-        for number, stage in enumerate(self.backbone.stages):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.frozen):
-                x = stage(x)
+        fixed = self._fixed()
+        dtype = learning_dtype(images) if self.training else None
+        if fixed and dtype is not None:
+            self._packed = _PackedStages.of(fixed, dtype, self._packed)
+            fixed = self._packed.stages
+            images = images.to(dtype)
+        x, maps = images, list[Tensor]()
+        for number, part in enumerate([*fixed, *[self.backbone.stem, *self.backbone.stages][len(fixed) :]], -1):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and number + 1 >= len(fixed)):
+                x = part(x)
             if number in ENDS:
                 maps.append(x)
         return [maps[place] for place in _USED]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the packed stages, which cannot be copied and are made again when they are needed."""
+        return {**self.__dict__, "_packed": None}
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the head's output at each anchor point.

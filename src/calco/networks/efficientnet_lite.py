@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
-from calco.networks.cpu import depthwise
+from calco.networks.cpu import depthwise, pointwise, runs
 from calco.networks.layers import BatchNorm, segment
 
 Variant = Literal["lite0", "lite2"]
@@ -57,12 +57,19 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """N, C, H, W => N, D, ceil(H / stride), ceil(W / stride)."""
+        if self.kernel_size == self.stride == (1, 1) and self.groups == 1:
+            return pointwise(x, self.weight, self.bias)
         pads = same_pads(x, self.kernel_size, self.stride)
         around = (pads[2], pads[0])
+        by_channel, weight = self.groups == self.in_channels == self.out_channels and self.bias is None, self.weight
         if around != (pads[3], pads[1]):
-            x, around = F.pad(x, pads), (0, 0)
-        if self.groups == self.in_channels == self.out_channels and self.bias is None:
-            return depthwise(x, self.weight, (self.stride[0], self.stride[1]), around)
+            if by_channel and (around[0] + 1, around[1] + 1) == (pads[3], pads[1]) and runs(x):
+                # Equal borders, with a row and a column of zeros in the weights: the maps are not copied.
+                weight, around = led_by_zeros(weight), (pads[3], pads[1])
+            else:
+                x, around = F.pad(x, pads), (0, 0)
+        if by_channel:
+            return depthwise(x, weight, (self.stride[0], self.stride[1]), around)
         return F.conv2d(x, self.weight, self.bias, self.stride, around, self.dilation, self.groups)
 
 
@@ -73,6 +80,11 @@ def same_pads(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int]) -> l
         total = max((-(-side // step) - 1) * step + kernel - side, 0)
         pads += [total // 2, total - total // 2]
     return pads
+
+
+def led_by_zeros(weight: Tensor) -> Tensor:
+    """D, C, K, K => D, C, K + 1, K + 1 with zeros in the first row and column."""
+    return F.pad(weight, (1, 0, 1, 0))
 
 
 def for_even_sides(conv: SameConv) -> nn.Module:

@@ -1,6 +1,7 @@
 """Training data of a detector: images with boxes, and batches of them."""
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from calco.annotations.detections import Detections
-from calco.data.box_augmentation import augmented, no_augmentation
+from calco.data.box_augmentation import augmented, no_augmentation, reduced
 from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample
 from calco.data.source import Item, Source
@@ -49,7 +50,8 @@ class BoxedImages:
     side: int  # side of the square, pixels
     augment: BoxAugmentConfig
     seed: int
-    cache_bytes: int = 1 << 30  # largest size of the cache of decoded images
+    largest: int = 0  # longest side to which images are brought when they are read, pixels; 0 keeps their own
+    cache_bytes: int = 1 << 30  # largest size of the cache of these images
     damaged: dict[str, str] = field(default_factory=dict)  # key and reason of each image that cannot be read
 
     def __post_init__(self) -> None:
@@ -71,6 +73,7 @@ class BoxedImages:
                 continue
             try:
                 sample = self.source.load(item)
+                sample = reduced(sample, self.largest) if self.largest else sample
             except CalcoError as error:
                 self.damaged[item.key] = str(error)
                 continue
@@ -129,9 +132,12 @@ def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainCon
     source = open_source(config.images, config.source)
     splits = split_items(source.items, config.split)
     classes = _classes(source, splits, config.images)
+    # Augmentation enlarges no image that is read at the largest of its scales: more pixels would be thrown away in each
+    # epoch, and fewer images fit into the cache.
+    largest = math.ceil(config.size * max(1.25, config.augment.scale[1], config.augment.mosaic_scale[1]))
     train, validation = (
-        BoxedImages(source, splits[split], classes, config.size, augment, config.seed)
-        for split, augment in (("train", config.augment), ("val", no_augmentation()))
+        BoxedImages(source, splits[split], classes, config.size, augment, config.seed, size)
+        for split, augment, size in (("train", config.augment, largest), ("val", no_augmentation(), 0))
     )
     data = DetectionData(source=source, splits=splits, train=train, validation=validation, classes=classes)
     return data, config

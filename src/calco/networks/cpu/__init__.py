@@ -1,30 +1,45 @@
-"""Kernels for bfloat16 on a CPU, at least 1.15 times as fast as torch's own; `applies` is their one switch."""
+"""Kernels for a CPU, at least 1.15 times as fast as torch's own; `enabled` is their one switch."""
 
 import os
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
+def enabled(device: torch.device) -> bool:
+    """Return whether these kernels compute on a device; `CALCO_CPU_KERNELS=0` turns them off."""
+    return device.type == "cpu" and os.environ.get("CALCO_CPU_KERNELS") != "0" and torch.backends.mkldnn.is_available()
+
+
 def applies(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether these kernels compute on a device in a precision; `CALCO_CPU_KERNELS=0` turns them off."""
-    if device.type != "cpu" or dtype != torch.bfloat16 or os.environ.get("CALCO_CPU_KERNELS") == "0":
-        return False
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Return whether the kernels for bfloat16 compute on a device in a precision."""
+    return dtype == torch.bfloat16 and enabled(device) and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def runs(x: Tensor) -> bool:
+    """Return whether these kernels compute `x`; compilers and exporters see torch's own operations instead."""
+    traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return enabled(x.device) and not traced
+
+
+def learning_dtype(x: Tensor) -> torch.dtype | None:
+    """Return the precision in which the kernels for training compute `x`; None where they do not."""
+    if not torch.is_grad_enabled() or not runs(x):
+        return None
+    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    return dtype if dtype == torch.float32 or applies(x.device, dtype) else None
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
     """Filter each channel by itself, as `F.conv2d` with as many groups as channels: N, C, H, W; C, 1, K, K.
 
-    oneDNN has fast gradient kernels in float32 only: in bfloat16 those of 5x5 filters, and of filters with a stride
-    of 2, take two to some thirty times as long.
+    oneDNN has fast gradient kernels in float32 only, and for weights only up to three columns: all others take two to
+    some thirty times as long.
     """
-    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-    traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
-    if traced or not torch.is_grad_enabled() or not applies(x.device, dtype):
+    dtype = learning_dtype(x)
+    if dtype is None:
         return F.conv2d(x, weight, None, stride, padding, 1, weight.shape[0])
     out: Tensor = _Depthwise.apply(x.to(dtype), weight.to(dtype), stride, padding)  # type: ignore[no-untyped-call]
     return out
@@ -40,17 +55,104 @@ class _Depthwise(torch.autograd.Function):
         return F.conv2d(x, weight, None, stride, padding, 1, weight.shape[0])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-        to_x, to_weight, _ = torch.ops.aten.convolution_backward(
-            gradient.float().contiguous(memory_format=layout), x.float(), weight.float(), None,
-            ctx.stride, ctx.padding, (1, 1), False, (0, 0), weight.shape[0], [*ctx.needs_input_grad[:2], False],
-        )  # fmt: skip
+        gradient, x32 = gradient.float().contiguous(memory_format=layout), x.float()
+        needs_x, needs_weight = ctx.needs_input_grad[:2]
+        # A gradient that is differentiated again (create_graph) needs torch's own formula.
+        splits = needs_weight and layout is torch.channels_last and not torch.is_grad_enabled()
+        splits &= _can_split(x, weight, ctx.stride, ctx.padding)
+        to_x, to_weight = _gradients(
+            gradient, x32, weight.float(), ctx.stride, ctx.padding, (needs_x, needs_weight and not splits)
+        )
+        if splits:
+            to_weight = _split_weight_gradient(gradient, x32, weight, ctx.stride, ctx.padding)
         return (
             None if to_x is None else to_x.to(x.dtype),
             None if to_weight is None else to_weight.to(weight.dtype),
             None,
             None,
         )
+
+
+def _gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int],
+    wanted: tuple[bool, bool],
+) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
+    """Gradients of a depthwise convolution's input and weights, as far as they are wanted."""
+    to_x, to_weight, _ = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, stride, padding, (1, 1), False, (0, 0), weight.shape[0], [*wanted, False]
+    )
+    return to_x, to_weight
+
+
+def _can_split(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> bool:
+    """Return whether `_split_weight_gradient` holds."""
+    around = tuple(weight.shape[2:]), stride, padding[1]
+    if around in (((4, 4), (2, 2), 1), ((6, 6), (2, 2), 2)):
+        return x.shape[3] % 2 == 0
+    return around in (((5, 5), (1, 1), 2), ((5, 5), (2, 2), 0), ((5, 5), (2, 2), 2))
+
+
+def _split_weight_gradient(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """Gradient of weights with four to six columns from kernels of three, which oneDNN computes many times as fast.
+
+    In NHWC, a row of W pixels with C channels lies in memory as W / 2 pixels with 2C channels: first the even columns'
+    channels, then the odd ones'. In that view a step of one pixel is a step of two columns, so a kernel of three
+    columns has every other one of up to six; the rest come from the plain maps or, at a stride of 2, from the odd half.
+
+    Args:
+        gradient: Of the output, N, C, h, w `float32`, channels last.
+        x: Input, N, C, H, W `float32`, channels last.
+        weight: C, 1, K, K.
+        stride: (1, 1) or (2, 2).
+        padding: Rows and columns.
+
+    Returns:
+        C, 1, K, K.
+    """
+    (channels, _, rows, columns), (down, across) = weight.shape, padding
+    x, beside = _even(x), (across + 1) // 2
+    if stride == (1, 1):
+        gradient = _even(gradient)
+        odd = _of_three(gradient, x, rows, (1, 1), (down, across - 1)).unbind(-1)[::2]
+        both = _of_three(_paired(gradient), _paired(x), rows, (1, 1), (down, beside))
+        even = both.view(2, channels, 1, rows, 3).sum(0).unbind(-1)
+        return torch.stack((even[0], odd[0], even[1], odd[1], even[2]), -1)
+    both = _of_three(torch.cat((gradient, gradient), 1), _paired(x), rows, (2, 1), (down, beside))
+    halves = both.view(2, channels, 1, rows, 3)
+    # Column c of the kernel meets pixel 2 i + c - across of the row: of half h and place i + (c - across - h) / 2.
+    places = [((column - across) % 2, (column - across) // 2 + beside) for column in range(columns)]
+    return torch.stack([halves[half, ..., place] for half, place in places], -1)
+
+
+def _of_three(gradient: Tensor, x: Tensor, rows: int, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+    """Gradient of the weights of a depthwise kernel with three columns: C, 1, rows, 3."""
+    to_weight = _gradients(gradient, x, x.new_empty(x.shape[1], 1, rows, 3), stride, padding, (False, True))[1]
+    assert to_weight is not None
+    return to_weight
+
+
+def _even(x: Tensor) -> Tensor:
+    """N, C, H, W with a column of zeros more if W is odd."""
+    return F.pad(x, (0, 1)).contiguous(memory_format=torch.channels_last) if x.shape[3] % 2 else x
+
+
+def _paired(x: Tensor) -> Tensor:
+    """View N, C, H, W as N, 2C, H, W / 2: the channels of the even columns, then those of the odd ones."""
+    n, channels, height, width = x.shape
+    return x.permute(0, 2, 3, 1).reshape(n, height, width // 2, 2 * channels).permute(0, 3, 1, 2)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Mix the channels of each pixel, as `F.conv2d` with a 1x1 kernel: N, C, H, W; D, C, 1, 1 => N, D, H, W.
+
+    With channels last this is one matrix product. In float32 torch chooses among oneDNN and a kernel of its own by the
+    number of threads and images, and that kernel zeroes and copies maps.
+    """
+    if learning_dtype(x) == torch.float32 and x.is_contiguous(memory_format=torch.channels_last):
+        return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+    return F.conv2d(x, weight, bias)

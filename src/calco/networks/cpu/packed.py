@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from calco.networks.efficientnet_lite import SameConv, same_pads
+from calco.networks.efficientnet_lite import SameConv, led_by_zeros, same_pads
 from calco.networks.layers import ResizeConv, SharedBatchNorm
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
@@ -30,9 +30,12 @@ class PackedConv(nn.Module):
         super().__init__()
         self.transposed = isinstance(conv, nn.ConvTranspose2d)
         self.pads: SameConv | None = None
+        self.even: PackedConv | None = None  # for even sides, without a copy of the maps for their border
         if isinstance(conv, SameConv):
             if max(conv.stride) > 1:
                 self.pads = conv
+                if conv.groups > 1 and conv.stride == (2, 2) and conv.kernel_size[0] > 1:
+                    self.even = PackedConv(_with_equal_borders(conv), norm, activation, dtype)
             else:  # the border is equally wide on both sides, and the kernel can pad by itself
                 conv.padding = (conv.kernel_size[0] // 2, conv.kernel_size[1] // 2)
         weight, bias = folded(conv, norm)
@@ -53,6 +56,8 @@ class PackedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N, C, H, W => N, out, h, w."""
+        if self.even is not None and x.shape[2] % 2 == x.shape[3] % 2 == 0:
+            return self.even(x)  # type: ignore[no-any-return]
         if self.pads is not None:
             padded = F.pad(x, same_pads(x, self.pads.kernel_size, self.pads.stride))
             x = padded.contiguous(memory_format=torch.channels_last)
@@ -60,6 +65,14 @@ class PackedConv(nn.Module):
         apply = mkldnn._convolution_transpose_pointwise if self.transposed else mkldnn._convolution_pointwise
         out: Tensor = apply(x, self.weight, self.bias, *self.options, *self.activation)
         return out
+
+
+def _with_equal_borders(conv: SameConv) -> nn.Conv2d:
+    """Return a convolution with stride 2 that computes the same for even sides, with equal borders all around."""
+    size, channels = conv.kernel_size[0], (conv.in_channels, conv.out_channels)
+    plain = nn.Conv2d(*channels, size + 1, 2, size // 2, groups=conv.groups, bias=conv.bias is not None)
+    plain.weight, plain.bias = nn.Parameter(led_by_zeros(conv.weight.detach())), conv.bias
+    return plain
 
 
 def folded(conv: Conv, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor | None]:

@@ -1,0 +1,126 @@
+"""Kernels for a CPU: they compute what torch's own do."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from calco.detection.lite import LiteDetector
+from calco.detection.network import TargetObjects
+from calco.networks.cpu import depthwise, pointwise
+from calco.networks.cpu.packed import PackedConv
+from calco.networks.efficientnet_lite import SameConv
+
+
+def _last(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape).contiguous(memory_format=torch.channels_last).requires_grad_()
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize(("stride", "around"), [(1, 2), (1, 0), (2, 2), (2, 0), (1, 1), (2, 1)])
+@pytest.mark.parametrize("size", [(12, 16), (7, 9), (10, 11)])
+def test_depthwise_gradients_in_float32_are_those_of_torch(
+    kernel: int, stride: int, around: int, size: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    x, weight = _last(2, 6, *size), torch.randn(6, 1, kernel, kernel, requires_grad=True)
+    plain = F.conv2d(x, weight, None, stride, around, 1, 6)
+    gradient = torch.randn_like(plain)
+    expected = torch.autograd.grad(plain, (x, weight), gradient)
+    out = depthwise(x, weight, (stride, stride), (around, around))
+    assert torch.equal(out, plain)
+    for found, theirs in zip(torch.autograd.grad(out, (x, weight), gradient), expected, strict=True):
+        torch.testing.assert_close(found, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("size", [(12, 16), (7, 9), (10, 11)])
+def test_borders_of_strided_convolutions_need_no_copy(
+    kernel: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    conv, x = SameConv(6, 6, kernel, 2, groups=6, bias=False), _last(2, 6, *size)
+    learned = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("CALCO_CPU_KERNELS", switch)
+        out = conv(x)
+        learned.append((out, *torch.autograd.grad(out.square().sum(), (x, conv.weight))))
+    for ours, theirs in zip(*learned, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        ready = PackedConv(SameConv(6, 6, kernel, 2, groups=6, bias=False), None, None, torch.float32)
+        conv.weight.copy_(ready.pads.weight)
+        torch.testing.assert_close(ready(x), conv(x), rtol=1e-5, atol=1e-5)
+
+
+def test_depthwise_gradients_can_be_differentiated_again() -> None:
+    """A penalty on the slope of a discriminator does it."""
+    torch.manual_seed(0)
+    x, weight = _last(2, 4, 8, 8), torch.randn(4, 1, 5, 5, requires_grad=True)
+    slopes = []
+    for out in (depthwise(x, weight, (1, 1), (2, 2)), F.conv2d(x, weight, None, 1, 2, 1, 4)):
+        (slope,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        slopes.append(torch.autograd.grad(slope.square().sum(), weight)[0])
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("biased", [False, True])
+def test_pointwise_convolutions_compute_what_torch_does(layout: torch.memory_format, biased: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 6, 7).contiguous(memory_format=layout).requires_grad_()
+    weight = torch.randn(8, 5, 1, 1, requires_grad=True)
+    bias = torch.randn(8, requires_grad=True) if biased else None
+    inputs = [each for each in (x, weight, bias) if each is not None]
+    out, plain = pointwise(x, weight, bias), F.conv2d(x, weight, bias)
+    assert out.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(out, plain, rtol=1e-5, atol=1e-5)
+    gradient = torch.randn_like(plain)
+    found, expected = (torch.autograd.grad(each, inputs, gradient) for each in (out, plain))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("frozen", [0, 2, 3])
+def test_a_detector_learns_the_same_on_them(frozen: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = LiteDetector(2, width=16, depth=1).train()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):  # as if it had been trained
+            layer.running_mean.normal_(0, 0.1)
+            layer.running_var.uniform_(0.5, 2)
+    network.freeze(frozen)
+    network.to(memory_format=torch.channels_last)
+    images = torch.rand(2, 3, 64, 64).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
+    objects = [TargetObjects(torch.tensor([0]), torch.tensor([[0.5, 0.5, 0.4, 0.3]]), torch.zeros(0, 4))] * 2
+    learned = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("CALCO_CPU_KERNELS", switch)
+        other = copy.deepcopy(network)
+        losses = other.losses(images, objects)
+        sum(losses.values()).backward()
+        gradients = {name: each.grad for name, each in other.named_parameters() if each.grad is not None}
+        learned.append((losses, gradients, other.state_dict()))
+    (ours, found, state), (plain, expected, theirs) = learned
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+    assert found.keys() == expected.keys()
+    assert not any(name.startswith("backbone.stem") for name in found) or not frozen
+    one, two = (torch.cat([named[name].flatten() for name in expected]) for named in (found, expected))
+    assert F.cosine_similarity(one, two, dim=0) > 0.999
+    torch.testing.assert_close(state, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_frozen_stages_follow_weights_that_are_loaded() -> None:
+    torch.manual_seed(0)
+    network, other = LiteDetector(1, width=16, depth=1), LiteDetector(1, width=16, depth=1)
+    for each in (network, other):
+        each.freeze(2)
+        each.train()
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    before = network.raw(images)[0]
+    copied = copy.deepcopy(network)  # as of the average; what is packed is made again
+    torch.testing.assert_close(copied.raw(images)[0], before)
+    network.load_state_dict(other.state_dict())
+    torch.testing.assert_close(network.raw(images)[0], other.raw(images)[0])
+    assert not torch.allclose(network.raw(images)[0], before)
