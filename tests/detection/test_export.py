@@ -24,8 +24,8 @@ from calco.detection.lite import LiteDetector
 from calco.detection.model import Detector, DetectorInfo, load_detector, save_detector
 from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.errors import CalcoError
-from calco.export.graph import portable
 from calco.imaging import Image
+from calco.inference.graphs import portable
 from support import requires
 
 INFO = DetectorInfo(architecture="lite", settings={"width": 16, "depth": 1}, classes=("dog", "cat"), size=96)

@@ -25,9 +25,9 @@ from calco.data.recipe_config import ColorizeConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.export import ExportConfig
 from calco.export.export import export_model
-from calco.export.graph import portable
 from calco.export.parts import image_channels, torch_parts
 from calco.inference.folder import ModelInfo, save_model
+from calco.inference.graphs import portable
 from calco.inference.translator import describe, load, load_info
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
@@ -181,7 +181,7 @@ def zipped(onnx: Path, room: Path) -> Path:
         import openvino  # noqa: F401
     except ImportError:
         requires_libraries(False, "openvino")
-    from calco.export.graph import write_openvino
+    from calco.inference.graphs import write_openvino
     from calco.inference.runtimes import described, read_onnx
 
     text = json.loads(described(onnx) or "")
@@ -253,7 +253,7 @@ def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Pat
     assert "times as fast" in done.said[1]
     assert calco.load(done.path).precision == torch.bfloat16
     # Bytes: of the network in the ONNX file, without writing it all anew.
-    from calco.export.graph import halved, quantised
+    from calco.inference.graphs import halved, quantised
     from calco.inference.runtimes import SEEN, network_of, onnx_session, read_onnx
 
     network = network_of(read_onnx(onnx))

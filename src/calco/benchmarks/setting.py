@@ -25,7 +25,7 @@ from calco.data.sample import generator
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.networks.machine import choose_precision
+from calco.networks.machine import choose_precision, processor
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
 from calco.training.pairs import Batch
 from calco.training.step import Networks, training_step
@@ -145,7 +145,7 @@ class Machine:
         libraries = ("torch", "numpy", "pillow", "opencv-python-headless")
         return cls(
             date=datetime.now(UTC).date().isoformat(),
-            processor=_processor(),
+            processor=processor(),
             cores=len(os.sched_getaffinity(0)),
             memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30),
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -164,18 +164,6 @@ class Machine:
             ", ".join(f"{name} {number}" for name, number in self.versions.items()),
             f"load average {self.load[0]:.1f} before, {self.load[1]:.1f} after (this work is in it)",
         ]
-
-
-def _processor() -> str:
-    """Name of the processor, and those of its instructions that matter here."""
-    fields: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            fields[name.strip()] = value.strip()
-    known = fields.get("flags", "").split()
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in known]
-    return fields.get("model name", platform.machine()) + (f" ({', '.join(flags)})" if flags else "")
 
 
 @dataclass(frozen=True)

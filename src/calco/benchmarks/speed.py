@@ -246,11 +246,10 @@ def _networks(
         yield "calco bf16", lambda x: ready(x.bfloat16()).float()
     if missing["onnxruntime"]:
         return
-    from calco.export.graph import quantised, write_openvino
-    from calco.export.parts import onnx_network
+    from calco.inference.graphs import network_graph, quantised, write_openvino
     from calco.inference.runtimes import OnnxFile, OpenvinoFile
 
-    plain = onnx_network(model)
+    plain = network_graph(model.generator.backbone, seen.shape[1], model.generator.multiple)
     for precision in ("fp32", "int8"):
         path = setting.folder / f"{title}-{precision}.onnx"
         graph = plain if precision == "fp32" else quantised(plain, [seen.numpy()])

@@ -45,13 +45,12 @@ from calco.export.graph import (
     Exported,
     export_graph,
     named_images,
-    portable,
     target_path,
-    to_onnx,
     training_images,
     write,
 )
 from calco.imaging import Image
+from calco.inference.graphs import portable, to_onnx
 from calco.outputs import writing_file
 from calco.records import to_record
 from calco.version import __version__

@@ -25,9 +25,7 @@ from calco.export.graph import (
     Comparison,
     Exported,
     export_graph,
-    halved,
     named_images,
-    quantised,
     target_path,
     training_images,
     write,
@@ -35,6 +33,7 @@ from calco.export.graph import (
 from calco.export.parts import image_channels, joined, onnx_parts
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo
+from calco.inference.graphs import halved, quantised
 from calco.inference.network import Padded
 from calco.inference.translator import (
     EXPORT_FORMAT,

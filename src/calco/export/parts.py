@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.data.recipes import steps_of
-from calco.export.graph import graphs_in, portable, to_onnx
 from calco.inference.folder import ModelInfo
+from calco.inference.graphs import graphs_in, network_graph, portable, to_onnx
 from calco.inference.runtimes import INPUT, MAPS, OUTPUT, PREPARED, SEEN
 from calco.inference.translator import Translator
 from calco.networks.generator import HOLE_TOLERANCE, Generator, output_channels, two_guesses
@@ -48,19 +48,9 @@ def onnx_parts(model: Translator) -> "dict[str, onnx.ModelProto]":
     anywhere = {0: free, 2: free, 3: free}
     return {
         "before": to_onnx(before, (image,), ({0: free, 1: free, 2: free},), [INPUT], [PREPARED, SEEN]),
-        "network": onnx_network(model),
+        "network": network_graph(generator.backbone, seen.shape[1], generator.multiple),
         "after": to_onnx(after, (prepared, maps), (anywhere, anywhere), [PREPARED, MAPS], [OUTPUT]),
     }
-
-
-@torch.no_grad()
-def onnx_network(model: Translator) -> "onnx.ModelProto":
-    """Return the network of a model, from `seen` to `maps`, as ONNX."""
-    before, network, _, image = torch_parts(model)
-    _, seen = before(image)
-    multiple = model.generator.multiple
-    sides = {2 + place: multiple * torch.export.Dim(name, min=1) for place, name in enumerate(("rows", "columns"))}
-    return to_onnx(network, (seen,), ({0: torch.export.Dim.DYNAMIC, **sides},), [SEEN], [MAPS])
 
 
 def joined(parts: "dict[str, onnx.ModelProto]") -> "onnx.ModelProto":

@@ -26,6 +26,7 @@ from calco.errors import CalcoError
 from calco.imaging import PEAKS, Image, as_channels
 from calco.imaging.arrays import in_strips
 from calco.inference.folder import ModelInfo
+from calco.inference.runtimes import Backend
 from calco.networks import cpu
 from calco.networks.bridge import Bridge
 from calco.networks.config import MOST_STEPS
@@ -270,6 +271,7 @@ class Network:
     """The network of a loaded model, and the way from its maps to an image."""
 
     overlay: Overlay | None = None  # how painted masks are laid over the image; None gives the masks alone
+    backend: Backend | None = None  # what computes the network; None for Calco's own kernels
 
     def __init__(self, info: ModelInfo, generator: Generator, device: torch.device, precision: torch.dtype) -> None:
         self.info = info
@@ -281,7 +283,9 @@ class Network:
 
     @property
     def computed_on(self) -> str:
-        """Device and precision, such as "cpu in bfloat16"."""
+        """Device and precision, such as "cpu in bfloat16", and the backend unless that is Calco."""
+        if self.backend is not None:
+            return f"{self.device} in {NAMES[self.backend.precision]} by {self.backend.name}"
         return f"{self.device} in {NAMES[self.precision]}"
 
     @property
@@ -289,7 +293,9 @@ class Network:
         """What images depend on beside the weights, as plain data."""
         overlay = {} if self.overlay is None else {"overlay": asdict(self.overlay)}
         steps = {"steps": self.steps} if self.steps else {}
-        return {"precision": str(self.precision).removeprefix("torch."), **steps, **overlay}
+        backend = {} if self.backend is None else {"backend": self.backend.identity}
+        precision = self.precision if self.backend is None else self.backend.precision
+        return {"precision": str(precision).removeprefix("torch."), **backend, **steps, **overlay}
 
     @property
     def resizes_classes(self) -> bool:
@@ -357,7 +363,7 @@ class Network:
     @property
     def backbone(self) -> nn.Module:
         """The generator's backbone, or its packed copy."""
-        if self._packed is None and cpu.applies(self.device, self.precision):
+        if self._packed is None and self.backend is None and cpu.applies(self.device, self.precision):
             self._packed = packed(self.generator.backbone, self.precision)
         return self._packed or self.generator.backbone
 
@@ -382,6 +388,8 @@ class Network:
 
     def _applied(self, network: nn.Module, x: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:
         """Apply the backbone in its precision; `origin` is the row and column of the first pixel of a tile."""
+        if self.backend is not None:
+            return self.backend.maps(x)
         x = x.contiguous(memory_format=torch.channels_last)
         apply: Callable[[Tensor], Tensor] = network
         if isinstance(network, Bridge):

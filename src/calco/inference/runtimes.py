@@ -10,6 +10,7 @@ import importlib.util
 import math
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
@@ -329,3 +330,13 @@ def openvino_request(model: Any, precision: str) -> Any:
 
 
 Runtime: TypeAlias = OnnxFile | OpenvinoFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """What computes a network in place of Calco's own kernels."""
+
+    name: str  # onnxruntime or openvino
+    precision: torch.dtype
+    identity: str  # backend, version, precision and digest of the graph: the same one gives the same images
+    maps: Callable[[Tensor], Tensor]  # N, C, h, w in [-1, 1], in multiples of the network's number => N, D, h, w

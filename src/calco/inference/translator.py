@@ -90,6 +90,8 @@ class Translator(Network):
         image = imaging.as_image(image)
         if noise_seed is not None and not 0 <= noise_seed < 1 << 63:
             raise CalcoError(f"noise seed is {noise_seed}; it must lie between 0 and 2**63 - 1: for example 7")
+        if noise_seed is not None and self.backend is not None:
+            raise CalcoError(f"{self.backend.name} has no dropout, so there is no variety; leave the noise seed out")
         if mask is not None and not (getattr(mask, "dtype", None) == np.bool_ and mask.ndim in (2, 3)):
             mask = imaging.as_image(mask, "the mask")
         height, width = image.shape[:2]
