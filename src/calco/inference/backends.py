@@ -70,7 +70,6 @@ class Work(Generic[N]):
 
     samples: Sequence[Callable[[N], Image]]  # each translates one of the inputs; `spread` tells which
     count: float = math.inf  # images or frames in all
-    rate: float = 0.0  # frames per second of a live source: Calco does it if it keeps up; 0 for other work
     began: Mapping[str, Any] | None = None  # `Network.settings` of the interrupted call that is resumed
 
 
@@ -96,17 +95,27 @@ def use_backend(
     Raises:
         CalcoError: If the backend, named explicitly, cannot be used, or its images do not agree.
     """
+    if model is None and backend != "auto":
+        raise CalcoError(
+            f"--backend {backend} is for model folders, and this file has a runtime of its own; leave it out"
+        )
     if backend == "calco":
         return
     explicit = backend != "auto" or precision == "int8"
     if reason := _unsuited(network, model, noise_seed):
-        if backend != "auto":
-            raise CalcoError(f"--backend {backend} cannot be used: {reason}; leave it out")
+        if explicit and model is not None:
+            asked = f"--backend {backend}" if backend != "auto" else f"--precision {precision}"
+            raise CalcoError(f"{asked} cannot be used: {reason}; leave it out")
         return
     assert model is not None
     if work.began is not None and not explicit:
-        if "backend" in work.began and not _resume(network, model, str(work.began["backend"])):
-            _log.warning(f"it was begun by the backend {work.began['backend']}, which is no longer in {model / FOLDER}")
+        if (identity := work.began.get("backend")) is not None:
+            if take(network, model, str(identity)):
+                _log.info(f"backend: {identity}, which the results were begun with")
+            else:
+                _log.warning(
+                    f"the results were begun with the backend {identity}, which is not in {model / FOLDER} now"
+                )
         return
     wanted = _wanted(backend, precision, network.device)
     choice = _Choice(network, model, work, wanted, explicit=explicit)
@@ -142,29 +151,49 @@ def _wanted(backend: Name, precision: str, device: torch.device) -> list[Candida
     return found
 
 
-def _resume(network: Network, model: Path, identity: str) -> bool:
-    """Take the backend that an interrupted call began with; return whether it is there."""
+def take(network: Network, model: Path, identity: str) -> bool:
+    """Take the backend of an identity, which an earlier call or another process built; return whether it is there."""
     for file in sorted((model / FOLDER).glob("*.json")):
         with contextlib.suppress(CalcoError):
             record = _read(file)
             if (chosen := record["chosen"]) and chosen["identity"] == identity:
                 network.backend = _opened(model / FOLDER, chosen)
-                _log.info(f"backend: {_title(chosen)}, as before the interruption")
                 return True
     return False
 
 
-def newest(network: Network, model: Path | None, precision: str) -> bool:
-    """Take a backend that an earlier work has built for this model on this machine; return whether there is one."""
+def newest(network: Network, model: Path | None, precision: str, backend: Name = "auto") -> bool:
+    """Take a backend that an earlier work built for this model on this machine; return whether there is one.
+
+    It is not compared on the present images, and serves where these cannot be looked at first.
+    """
     if _unsuited(network, model, None) or model is None:
         return False
-    wanted = _wanted("auto", precision, network.device)
+    wanted = _wanted(backend, precision, network.device)
     for file in sorted((model / FOLDER).glob(f"{_key(model, wanted)[1]}-*.json")):
         with contextlib.suppress(CalcoError):
             if chosen := _read(file)["chosen"]:
                 network.backend = _opened(model / FOLDER, chosen)
+                _log.info(f"backend: {_title(chosen)}, {chosen['gain']:.1f} times as fast as Calco's own kernels "
+                          "when it was built; --backend calco turns it off")  # fmt: skip
                 return True
     return False
+
+
+def _mean_seconds(samples: Sequence[Callable[[N], Image]], network: N) -> float:
+    """Return the mean seconds of samples, without the first, which warms up."""
+    times = []
+    for sample in samples:
+        began = time.perf_counter()
+        with contextlib.suppress(CalcoError, OSError):  # the work itself reports it
+            sample(network)
+        times.append(time.perf_counter() - began)
+    return sum(times[1:]) / len(times[1:])
+
+
+def keeps_up(sample: Callable[[N], Image], network: N, rate: float) -> bool:
+    """Return whether a network translates an image in the time between two frames, at `rate` frames per second."""
+    return _mean_seconds([sample] * 3, network) * rate < 1
 
 
 class _Choice(Generic[N]):
@@ -184,16 +213,7 @@ class _Choice(Generic[N]):
         """Return whether the work is long enough to open a backend, as far as a few samples tell."""
         if self.work.count < FEWEST or len(self.work.samples) < 3:
             return False
-        times = []
-        for sample in self.work.samples[:3]:  # the first one warms up
-            began = time.perf_counter()
-            with contextlib.suppress(CalcoError, OSError):
-                sample(self.network)
-            times.append(time.perf_counter() - began)
-        mean = sum(times[1:]) / 2
-        if self.work.rate and mean * self.work.rate < 1:
-            return False
-        self.seconds = mean * self.work.count
+        self.seconds = _mean_seconds(self.work.samples[:3], self.network) * self.work.count
         return self.seconds >= OPENED
 
     def make(self) -> None:
@@ -211,16 +231,18 @@ class _Choice(Generic[N]):
         if record is None:
             if not self.explicit and (self.seconds < BUILT or not self._installed()):
                 return
-            record = self._built(key, file)
-            if record is None:
+            try:
+                record = self._built(key, file)
+            except CalcoError as error:
+                if self.explicit:
+                    raise
+                _log.warning(f"backend: no faster one can be built: {error}; going on with Calco")
                 return
         elif record["chosen"] is not None:
             self._open(record["chosen"])
             return
         if self.explicit and record["chosen"] is None:
-            reasons = "; ".join(
-                f"{each['backend']} in {each['precision']}: {each['words']}" for each in record["tried"]
-            )
+            reasons = "; ".join(f"{_title(each)}: {each['words']}" for each in record["tried"])
             raise CalcoError(f"no backend that was asked for can be used ({reasons}); leave --backend out, or take "
                              "another --precision")  # fmt: skip
 
@@ -294,9 +316,9 @@ class _Choice(Generic[N]):
             return False, "no image could be compared"
         if self.network.info.palette is not None:
             share = float(np.mean([(one != two).any(axis=2).mean() for one, two in pairs]))
-            return share <= CLASSES[precision], (
-                f"other classes at {share:.2%} of the pixels of {len(pairs)} images, of at most {CLASSES[precision]:.1%}"
-            )
+            most = CLASSES[precision]
+            words = f"other classes at {share:.2%} of the pixels of {len(pairs)} images, of at most {most:.1%}"
+            return share <= most, words
         if precision == "fp32":
             largest = max(int(np.abs(one.astype(np.int16) - two).max()) for one, two in pairs)
             words = f"largest difference {largest} levels of 255 on {len(pairs)} images, of at most {LEVELS}"
@@ -305,22 +327,16 @@ class _Choice(Generic[N]):
         words = f"PSNR against float32 at least {lowest:.1f} dB on {len(pairs)} images, {DECIBELS:.0f} dB are needed"
         return lowest >= DECIBELS, words
 
-    def _built(self, key: dict[str, Any], file: Path) -> dict[str, Any] | None:
-        """Build, time and compare the wanted backends; keep the fastest that agrees. None if there is no place."""
+    def _built(self, key: dict[str, Any], file: Path) -> dict[str, Any]:
+        """Build, time and compare the wanted backends, and take and keep the fastest that agrees."""
         for library in dict.fromkeys(name for name, _ in self.wanted):
             needs(*_LIBRARIES[library], extra="export,openvino" if library == "openvino" else "export")
-        try:
-            with explained(self.folder, "write"):
-                make_folder(self.folder)
-                room = tempfile.TemporaryDirectory(prefix=".", dir=self.folder)
-        except CalcoError as error:
-            if self.explicit:
-                raise
-            _log.warning(f"backend: a faster one cannot be kept beside the model: {error}; going on with Calco")
-            return None
-        _log.info("backend: building and comparing those of this machine, once for this model; --backend calco starts "
-                  "at once")  # fmt: skip
+        with explained(self.folder, "write"):
+            make_folder(self.folder)
+            room = tempfile.TemporaryDirectory(prefix=".", dir=self.folder)
         with room as place, explained(self.folder, "write"):
+            _log.info("backend: building those of this machine and comparing them, once for this model; --backend "
+                      "calco starts at once")  # fmt: skip
             built = self._timed(Path(place))
             record: dict[str, Any] = {"format": FORMAT, **key, "tried": [each.row for each in built], "chosen": None}
             for each in sorted(built, key=lambda each: -each.row["gain"]):

@@ -55,8 +55,13 @@ class TranslateConfig:
     allow_code: bool = False
     """Run the code of a custom recipe although nobody has named it on this machine."""
 
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Precision of convolutions; auto takes bf16 where the machine has instructions for it; fp16 is for GPUs."""
+    precision: Literal["auto", "fp32", "bf16", "int8", "fp16"] = "auto"
+    """Precision of convolutions; auto takes bf16 where the machine has instructions for it, and int8 where a backend's
+    images agree; fp16 is for GPUs."""
+
+    backend: Literal["auto", "calco", "onnxruntime", "openvino"] = "auto"
+    """What computes the network: auto builds the fastest one on this CPU once, beside the model, if the work is long;
+    calco takes Calco's own kernels."""
 
     device: str = "auto"
     """cpu, cuda, or auto for the GPU if there is one."""

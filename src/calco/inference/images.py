@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -22,9 +23,13 @@ from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
 from calco.imaging.formats import exact_name
 from calco.imaging.reading import read_labels
+from calco.inference import backends
+from calco.inference.backends import Name as BackendName
+from calco.inference.backends import spread, use_backend
+from calco.inference.folder import is_exported
 from calco.inference.network import Overlay
 from calco.inference.results import MANIFEST, VERSION, Results, Translation, claim, results_in, write_manifest
-from calco.inference.translator import Translator, weights_digest
+from calco.inference.translator import Translator, model_folder, weights_digest
 from calco.inference.working import (
     INDEX,
     Format,
@@ -55,7 +60,7 @@ def translate_images(
     recipe: str | None = None, allow_code: bool = False, precision: str = "fp32", device: str = "auto",
     steps: int | None = None, overlay: Overlay | None = None, format: Format = "folder", shard_images: int = 1000,
     engine: Engine = HERE, progress: Callable[[float, int], None] = lambda _done, _total: None,
-    loaded: Translator | None = None,
+    loaded: Translator | None = None, backend: BackendName = "calco",
 ) -> Translation:  # fmt: skip
     """Translate an image or a folder of images; names, sub-folders, formats and EXIF are kept.
 
@@ -63,9 +68,10 @@ def translate_images(
     was interrupted resumes: what `out` holds from the same model and options is kept.
 
     `model` is a run, a model folder, or a loaded Translator, which has its own precision, device and overlay; `loaded`
-    is the model of a run or folder, if it is loaded already. `images` and `out` may also be at addresses that fsspec
-    opens, and for one image `out` may be the file to write. `masks` is a folder of masks with the names of the images,
-    or the mask of one image. The random numbers of each image derive from `noise_seed` and its name. `engine` says
+    is the model of a run or folder, if it is loaded already, whose network `backend` may compute. `images` and `out`
+    may also be at addresses that fsspec opens, and for one image `out` may be the file to write. `masks` is a folder of
+    masks with the names of the images, or the mask of one image. The random numbers of each image derive from
+    `noise_seed` and its name. `engine` says
     which processes do the work; others load the model from its folder. `progress` is called with the number of images
     done (a fraction within a large one) and that in all. Other arguments are those of `TranslateConfig`.
     """
@@ -92,12 +98,13 @@ def translate_images(
     remedy = "--out NAME.mp4 translates all frames of one animation" if here else ""
     if note := imaging.note_on_several(here, remedy):
         done.notes.append(note)
+    if masks is not None:
+        worker.work = work = replace(work, mask_encoding=_encoding(jobs))
+    if backend != "calco":
+        work = _with_backend(worker, jobs, base, engine, backend)
     made_by = _made_by(work, worker.translator)
     if masks is not None:
-        made_by["masks"] = str(masks)
-        work = replace(work, mask_encoding=_encoding(jobs))
-        worker.work = work
-        made_by["mask_encoding"] = work.mask_encoding
+        made_by |= {"masks": str(masks), "mask_encoding": work.mask_encoding}
     if format == "folder":
         jobs = _kept_exact(jobs, named=base is None, classes=worker.paints_classes)
     else:
@@ -114,6 +121,29 @@ def translate_images(
         name, reason = next(iter(done.left_out.items()))
         raise CalcoError(f"none of the {len(jobs)} images could be translated; the first, {name}: {reason}")
     return done
+
+
+def _with_backend(worker: Worker, jobs: list[Job], base: str | None, engine: Engine, backend: BackendName) -> Work:
+    """Let a backend compute the network if it is worth that; return the work, for other processes too."""
+    work, translator = worker.work, worker.translator
+    if engine.name == "ray":
+        if backend != "auto":
+            raise CalcoError(
+                f"--backend {backend} is for this machine, and --engine ray for others; leave one of them out"
+            )
+        return work
+    manifest = None if base is None else storage.joined(base, MANIFEST)
+    began = storage.read_json(manifest) if manifest and not work.overwrite and storage.exists(manifest) else None
+    use_backend(
+        translator, None if is_exported(str(work.model)) else model_folder(str(work.model)),
+        backends.Work(
+            samples=[partial(worker.sample, jobs[number]) for number in spread(len(jobs))], count=len(jobs), began=began
+        ),
+        backend=backend, precision=work.precision, noise_seed=work.noise_seed,
+    )  # fmt: skip
+    if translator.backend is not None:
+        worker.work = work = replace(work, backend=translator.backend.identity)
+    return work
 
 
 def _made_by(work: Work, translator: Translator) -> dict[str, Any]:

@@ -1,19 +1,24 @@
 """A model over live images, as a camera gives them."""
 
 import logging
+import math
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from calco import imaging
-from calco.errors import UsageError
+from calco.errors import CalcoError, UsageError
 from calco.imaging import Image
+from calco.inference.backends import SAMPLES, Work, keeps_up, newest, use_backend
 from calco.inference.config import TranslateConfig
+from calco.inference.folder import is_exported
 from calco.inference.network import pair_maker
 from calco.inference.steady import Steady
-from calco.inference.translator import Translator
+from calco.inference.translator import Translator, model_folder
 from calco.inference.video import RenderOptions, render_options, rgb
 from calco.outputs import check_not_input
 from calco.video.capture import Capture
@@ -22,6 +27,8 @@ from calco.video.reading import Frame
 from calco.video.sources import LiveSource, LiveStatus, with_request
 
 _log = logging.getLogger(__name__)
+_RATE: Final = 25.0  # frames per second of a source that does not tell
+_SAMPLED: Final = 5.0  # seconds for which a source is looked at before a backend is chosen
 
 
 class LiveRenderer:
@@ -66,6 +73,44 @@ def _fitting(mask: Image | None, image: Image) -> Any:
     return imaging.resize(mask.astype(np.uint8), (image.shape[1], image.shape[0]), "nearest").astype(np.bool_)
 
 
+def _choose_backend(
+    config: TranslateConfig, source: LiveSource, translator: Translator, options: RenderOptions
+) -> None:  # fmt: skip
+    """Let a backend compute the network where Calco's own kernels do not keep up with the source."""
+    model = None if is_exported(config.model) else model_folder(config.model)
+    rate = config.rate or _RATE
+    if config.backend == "auto" and config.precision != "int8":
+        trial = partial(_sample, np.zeros((480, 640, 3), np.uint8), options)
+        if model is None or keeps_up(trial, translator, rate):
+            return
+        if source.kind in ("pipe", "address"):  # they may be read only once, so there is nothing to compare on
+            if config.noise_seed is None:
+                newest(translator, model, config.precision)
+            return
+    frames: list[Frame] = []
+    capture = Capture(source, patience=1.0)
+    capture.start()
+    end = time.monotonic() + _SAMPLED
+    try:
+        while len(frames) < SAMPLES and not capture.over and time.monotonic() < end:
+            if (frame := capture.take(0.1)) is not None:
+                frames.append(frame)
+    except CalcoError:  # the translation reports it
+        return
+    finally:
+        capture.stop()
+    work = Work(
+        samples=[partial(_sample, frame.image, options) for frame in frames],
+        count=config.seconds * (capture.rate or rate) or math.inf,
+    )
+    use_backend(translator, model, work, backend=config.backend, precision=config.precision,
+                noise_seed=config.noise_seed)  # fmt: skip
+
+
+def _sample(image: Image, options: RenderOptions, translator: Translator) -> Image:
+    return LiveRenderer(translator, options)._output(image)
+
+
 def translated(
     config: TranslateConfig, source: LiveSource, translator: Translator, status: Callable[[LiveStatus], None]
 ) -> LiveStatus:
@@ -83,9 +128,10 @@ def translated(
     out = None if config.out is None else str(config.out)
     if source.kind == "file" and out is not None:
         check_not_input(source.place, out)
-    renderer = LiveRenderer(
-        translator, render_options(config, translator.info), Steady.of(translator.info) if config.steady else None
-    )
+    options = render_options(config, translator.info)
+    if config.backend != "calco":
+        _choose_backend(config, source, translator, options)
+    renderer = LiveRenderer(translator, options, Steady.of(translator.info) if config.steady else None)
     renderer.warm_up()
     capture, counts = Capture(source, patience=config.patience, seconds=config.seconds), LiveStatus()
     title = f"{source.name} by {Path(config.model).name}"

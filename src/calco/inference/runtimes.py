@@ -33,6 +33,7 @@ _MOST_BYTES: Final = 2**31 - 1  # of an ONNX file: where messages of protobuf en
 _MOST_XML: Final = 2**27
 _MOST_WEIGHTS: Final = 2**33
 _VALUES_A_BYTE: Final = 8  # types of one bit have as many
+_FIXED: Final = 4  # sizes for which a network is compiled: each costs as much as many images
 _MOST_VALUES: Final = 2**28  # that a node may make of a shape which stands in the file
 
 
@@ -274,18 +275,21 @@ class OpenvinoFile:
         self._model = read_openvino(path)
         self._part: Any = None
         self._whole: Any = None
-        self._sizes: dict[tuple[int, ...], int] = {}
-        self._fixed: Callable[[tuple[int, ...]], Any] = lru_cache(4)(self._compiled)
+        self._any: Any = None
+        self._seen = set[tuple[int, ...]]()
+        self._fixed: dict[tuple[int, ...], Any] = {}
 
     def maps(self, seen: Tensor) -> Tensor:
-        """As `OnnxFile.maps`; compiled anew for a size that comes again, since a network of fixed size is faster."""
+        """As `OnnxFile.maps`; compiled anew for the first few sizes that come again, since that is faster."""
         with explained(self._path):
             if self._part is None:
                 self._part = self._cut()
                 self._any = self._compiled(None)
             shape = tuple(seen.shape)
-            self._sizes[shape] = self._sizes.get(shape, 0) + 1
-            request = self._fixed(shape) if self._sizes[shape] > 1 else self._any
+            if shape in self._seen and shape not in self._fixed and len(self._fixed) < _FIXED:
+                self._fixed[shape] = self._compiled(shape)
+            self._seen.add(shape)
+            request = self._fixed.get(shape, self._any)
             drawn = request.infer([seen.contiguous().numpy()], share_inputs=True)
             return torch.from_numpy(next(iter(drawn.values())).copy())
 

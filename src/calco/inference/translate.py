@@ -7,6 +7,7 @@ from typing import Final
 
 from calco.errors import UsageError
 from calco.inference.config import TranslateConfig
+from calco.inference.folder import is_exported
 from calco.inference.images import translate_images
 from calco.inference.network import Overlay
 from calco.inference.results import Translation, VideosResult
@@ -71,7 +72,7 @@ def translate(
         native=config.native, overwrite=config.overwrite, make_input=config.make_input, recipe=config.recipe,
         allow_code=config.allow_code, precision=config.precision, device=config.device, steps=config.steps,
         overlay=_overlay(config), format=config.format, shard_images=config.shard_images, engine=config.workers(),
-        loaded=translator, progress=progress,
+        loaded=translator, backend=config.backend, progress=progress,
     )  # fmt: skip
     done.computed_on = translator.computed_on
     return done
@@ -85,7 +86,9 @@ def _refuse(config: TranslateConfig, names: tuple[str, ...], reason: str) -> Non
 
 
 def _translator(config: TranslateConfig) -> Translator:
-    translator = load(config.model, device=config.device, precision=config.precision)
+    # Calco has no int8: it computes in float32 what no backend takes over.
+    backed = config.precision == "int8" and config.backend != "calco" and not is_exported(config.model)
+    translator = load(config.model, device=config.device, precision="fp32" if backed else config.precision)
     make_ready(translator.device, exact=config.precision == "fp32")
     translator.lay_over(_overlay(config))
     translator.refine_in(config.steps)

@@ -3,9 +3,9 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from calco.errors import CalcoError, enough_memory
 from calco.files import digest
 from calco.imaging import Image
 from calco.imaging.strips import Whole
+from calco.inference.backends import Name as BackendName
+from calco.inference.backends import Work, newest, use_backend
 from calco.inference.folder import (
     DESCRIPTION,
     EXPORTED,
@@ -156,24 +158,49 @@ def load_info(path: str | Path) -> ModelInfo:
     return info_of(record, file)
 
 
-def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> Translator:
+def load(
+    path: str | Path, *, device: str = "auto", precision: str = "fp32", backend: BackendName = "calco",
+    examples: Sequence[Image] = (),
+) -> Translator:  # fmt: skip
     """Load a model for use.
 
     Args:
         path: A run, a model folder, or a file that `calco export` wrote.
         device: "cpu", "cuda", or "auto" for the GPU if there is one.
         precision: "fp32"; "bf16" (on a GPU also "fp16"), which is faster and differs by about half a level of a byte;
-            or "auto" for bf16 where the machine has instructions for it.
+            or "auto" for bf16 where the machine has instructions for it. With a backend also "int8", which "auto" may
+            take.
+        backend: "calco" for Calco's own kernels; "openvino" or "onnxruntime"; or "auto" for the fastest whose images
+            agree. What is built is kept in the model's folder. Without examples, only what was built before is taken.
+        examples: Images as the model will get them, HWC; 20 are enough. Backends are compared on some of them, and
+            calibrated on the others for int8.
 
     Returns:
         The model.
 
     Raises:
         CalcoError: If a file is missing, damaged, of a newer format, or does not fit the description; if the device
-            does not exist or lacks the precision.
+            does not exist or lacks the precision; if a backend that is named cannot be used, or its images differ.
     """
     if is_exported(path):
+        if backend != "calco":
+            raise CalcoError(f"{path} is computed by its own runtime; leave backend {backend} out, or name a folder")
         return load_exported(path, device=device, precision=precision)
+    translator = _loaded(path, device, "fp32" if precision == "int8" and backend != "calco" else precision)
+    folder = model_folder(path)
+    samples = [partial(_translated, image) for image in examples]
+    taken = backend == "calco" or (not samples and newest(translator, folder, precision, backend))
+    if not taken and (samples or backend != "auto"):
+        use_backend(translator, folder, Work(samples=samples), backend=backend, precision=precision)
+    return translator
+
+
+def _translated(image: Image, translator: Translator) -> Image:
+    return translator(image)
+
+
+def _loaded(path: str | Path, device: str, precision: str) -> Translator:
+    """Load a model folder with Calco's own kernels."""
     chosen = choose_device(device)
     dtype = choose_precision(precision, chosen)
     folder = model_folder(path)

@@ -1,11 +1,13 @@
 """A model over videos: decoded, rendered and encoded as one stream, and resumed after an interruption."""
 
+import contextlib
 import itertools
 import logging
+import math
 import os
 import time as clocks
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -23,11 +25,12 @@ from calco.data.recipes.strokes import Bools
 from calco.data.sample import Pair
 from calco.data.sources.folders import nothing_in
 from calco.errors import CalcoError, DiskError, UsageError
-from calco.files import list_files, sweep_files
+from calco.files import list_files, read_json, sweep_files
 from calco.imaging import Image
+from calco.inference.backends import SAMPLES, Work, use_backend
 from calco.inference.comparison import ComparisonSheet, psnr, report_files, write_report
 from calco.inference.config import TranslateConfig
-from calco.inference.folder import ModelInfo
+from calco.inference.folder import ModelInfo, is_exported
 from calco.inference.network import adapted, pair_maker
 from calco.inference.results import (
     MANIFEST,
@@ -41,7 +44,8 @@ from calco.inference.results import (
     write_manifest,
 )
 from calco.inference.steady import Steady
-from calco.inference.translator import Translator, weights_digest
+from calco.inference.translator import Translator, model_folder, weights_digest
+from calco.journal import decode
 from calco.journal import remove as remove_journal
 from calco.outputs import Outputs, check_not_input, locked_file, new_file, settings_digest, writing_folder
 from calco.records import check_numbers
@@ -337,18 +341,72 @@ def _translate(
         result.left_out[name] = str(error)
 
 
+def _begun(out: Path, *, single: bool) -> dict[str, Any] | None:
+    """Return what made a video that an interrupted call began, or the results in a folder; None if there is none."""
+    if not single:
+        return read_json(out / MANIFEST) if (out / MANIFEST).is_file() else None
+    part = part_of(out)
+    if not part.is_file():
+        return None
+    with part.open("rb") as file:
+        row = decode(file.readline())
+    made_by = None if row is None else row.get("made_by")
+    return made_by if isinstance(made_by, dict) else None
+
+
+def _work(sources: Sequence[str], options: VideoOptions, began: dict[str, Any] | None) -> Work[Translator]:
+    """Return the frames in all, and some that are evenly distributed over the videos."""
+    samples: list[Callable[[Translator], Image]] = []
+    count = 0.0
+    makes = options.render.make_input or options.render.side_by_side
+    render = replace(options.render, make_input=makes, side_by_side=False)
+    for number, source in enumerate(sources):
+        try:
+            video = Video(source)
+        except CalcoError:  # it is reported when its turn comes
+            continue
+        count += frame_count(video, options.start, options.stop) or math.inf
+        few = SAMPLES // len(sources) + (number < SAMPLES % len(sources))
+        end = video.duration if options.stop is None else min(video.duration or math.inf, float(options.stop))
+        length = max(0.0, (end or 0.0) - float(options.start))
+        times = [float(options.start) + length * (place + 0.5) / few for place in range(few)]
+        samples += [partial(_sample, video, time, render) for time in times]
+    return Work(samples=samples, count=count, began=began)
+
+
+def _sample(video: Video, time: float, render: RenderOptions, translator: Translator) -> Image:
+    """Render one frame of a video."""
+    with contextlib.closing(video.frames(time)) as frames:
+        frame = next(frames, None)
+    if frame is None:
+        raise CalcoError(f"{video.path} has no frame at {time:.1f} seconds")
+    image = VideoRenderer(translator, video, render)([frame])[0].image
+    assert image is not None
+    return image
+
+
 def translated(config: TranslateConfig, translator: Translator, progress: Progress) -> VideosResult:
     """Translate the videos that a configuration names, into one file or a folder."""
     options = VideoOptions(
         codec=config.codec, quality=config.quality, render=render_options(config, translator.info),
-        overwrite=config.overwrite, made_by={"model": weights_digest(config.model), **translator.settings},
+        overwrite=config.overwrite,
         start=seconds_of(config.from_ or "0"), stop=None if config.to is None else seconds_of(config.to),
         steadier=partial(Steady.of, translator.info) if config.steady else None,
     )  # fmt: skip
     if translator.info.palette is not None and translator.overlay is None:
         _log.warning("video codecs change the colours of classes; to keep them exact, translate the frames as images")
     inputs, out = [*config.inputs], str(config.out)
-    if len(inputs) == 1 and is_moving(inputs[0], out) and not os.path.isdir(inputs[0]) and names_video(out):
+    single = len(inputs) == 1 and is_moving(inputs[0], out) and not os.path.isdir(inputs[0]) and names_video(out)
+    if config.backend != "calco":
+        began = None if config.overwrite else _begun(Path(out), single=single)
+        sources = inputs if single else [source for source, _ in list_videos(inputs, Path(out))]
+        use_backend(
+            translator, None if is_exported(config.model) else model_folder(config.model),
+            _work(sources, options, began), backend=config.backend, precision=config.precision,
+            noise_seed=config.noise_seed,
+        )  # fmt: skip
+    options = replace(options, made_by={"model": weights_digest(config.model), **translator.settings})
+    if single:
         done = translate_video(translator, inputs[0], out, options, progress=progress)
         return VideosResult(done.out, [done], computed_on=translator.computed_on)
     result = translate_videos(translator, inputs, out, options, progress=progress)

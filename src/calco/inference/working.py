@@ -28,10 +28,11 @@ from calco.imaging import Image
 from calco.imaging.arrays import in_strips
 from calco.imaging.strips import is_large, open_large
 from calco.imaging.writing import write_strips
+from calco.inference.backends import take
 from calco.inference.large import Drawing, Moved, draw
 from calco.inference.network import Maker, Overlay, pair_maker
 from calco.inference.results import VERB, same_inputs, stamps_of
-from calco.inference.translator import Translator, load, weights_digest
+from calco.inference.translator import Translator, load, model_folder, weights_digest
 from calco.networks.machine import make_ready
 from calco.outputs import Outputs, Stamp
 
@@ -180,12 +181,15 @@ class Work:
     precision: str = "fp32"
     device: str = "auto"
     overlay: Overlay | None = None
+    backend: str = ""  # identity of the one that computes the network; empty for Calco's own kernels
 
     def loaded(self, translator: Translator | None = None) -> "Worker":
         """Return the worker; `translator` is the model at the path in `model`, if it is loaded already."""
         model = translator or self.model
         if not isinstance(model, Translator):
             model = load(model, device=self.device, precision=self.precision)
+            if self.backend and not take(model, model_folder(str(self.model)), self.backend):
+                raise CalcoError(f"the backend {self.backend} cannot be opened in another process; add --backend calco")
         if not isinstance(self.model, Translator) and weights_digest(self.model) != self.digest:
             raise CalcoError(f"{self.model} is another model in another process; let all see the same folder")
         if self.overlay is not None or not isinstance(self.model, Translator):
@@ -272,6 +276,15 @@ class Worker:
         )  # fmt: skip
         storage.write(shard.index, json.dumps(msgspec.to_builtins(written)) + "\n")
         return written
+
+    def sample(self, job: Job, translator: Translator) -> Image:
+        """Translate the image of a job by another translator of the same model, and write nothing."""
+        with on_disk(job.source) as source:
+            if is_large(source):
+                raise CalcoError(f"{job.name} is too large for a sample")
+            image = imaging.read(source, background=self.background)
+            mask = self._mask(job, source, image.shape)
+        return Worker(self.work, translator, self.maker)._draw(image, mask, job.name)
 
     def _mask(self, job: Job, source: str, shape: tuple[int, ...]) -> Image | None:
         """Read the mask of an image of this shape, and turn it with the image."""

@@ -36,6 +36,8 @@ def choose_precision(asked: str, device: torch.device) -> torch.dtype:
     Raises:
         CalcoError: If the device lacks it.
     """
+    if asked == "int8":
+        raise CalcoError("precision int8 needs a backend; choose openvino or onnxruntime, or another precision")
     if asked == "auto":
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     if asked == "fp16" and device.type != "cuda":
