@@ -8,8 +8,8 @@ from calco.errors import CalcoError
 from calco.records import check_numbers
 
 GROUPS: Final = (
-    "training", "presets", "detectors", "inference", "video", "data", "build", "memory", "large", "processes",
-    "boxes", "crime", "start", "exact",
+    "training", "presets", "detectors", "inference", "backends", "video", "data", "build", "memory", "large",
+    "processes", "boxes", "crime", "start", "exact",
 )  # fmt: skip
 """Groups of rows, in the order of the table."""
 
@@ -19,8 +19,8 @@ class BenchConfig:
     """Measure how fast this machine trains, translates, reads and builds, beside a plain reference loop."""
 
     only: str = ""
-    """Groups of rows, with commas between them: training, presets, detectors, inference, video, data, build,
-    memory, large, processes, boxes, crime, start, exact; by default all of them."""
+    """Groups of rows, with commas between them: training, presets, detectors, inference, backends, video, data,
+    build, memory, large, processes, boxes, crime, start, exact; by default all of them."""
 
     repeats: int = 5
     """Number of measurements of each, ours and the reference in turns; the medians count."""

@@ -34,6 +34,7 @@ ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "presets": presets.presets,
     "detectors": detectors.detectors,
     "inference": speed.inference,
+    "backends": speed.backends,
     "video": speed.video,
     "data": speed.data,
     "build": speed.build,

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from calco import imaging, journal
 from calco.benchmarks import reference
-from calco.benchmarks.setting import Row, Setting, Skipped, Timed, one_thread, scene
+from calco.benchmarks.setting import Row, Setting, Skipped, Timed, one_thread, scene, write_images
 from calco.console import console
 from calco.data.config import PrepareConfig
 from calco.data.dataset import PairDataset, batches
@@ -36,11 +36,13 @@ from calco.data.recipes import RecipeConfig
 from calco.data.sample import generator
 from calco.errors import CalcoError
 from calco.imaging.writing import write_strips
+from calco.inference.backends import SAMPLES
 from calco.inference.folder import save_model
 from calco.inference.images import translate_images
 from calco.inference.translator import Translator, load
 from calco.inference.video import VideoOptions, translate_video
 from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.networks.machine import has_bfloat16, make_ready
 from calco.records import to_record, write_yaml
 from calco.training.config import KeepConfig, LimitConfig, small
@@ -207,12 +209,10 @@ def _backends(setting: Setting) -> Rows:
     if lacking := [name for name, package in missing.items() if package]:
         reason = f"{missing[lacking[0]]} is not installed; pip install 'calco[export,openvino]'"
         yield Skipped(what=f"inference by {' and '.join(lacking)}", reason=reason)
-    config, side = setting.train_config(), setting.sizes.size
-    slim = replace(small().generator, composition="plain", depth=min(small().generator.depth, setting.sizes.depth))
-    slim = replace(slim, filters=min(slim.filters, setting.sizes.filters))
+    side = setting.sizes.size
     rng = torch.Generator().manual_seed(setting.config.seed)
     seen = torch.randn(1, 3, side, side, generator=rng).clamp(-1, 1)
-    for title, network in (("pix2pix", config.generator), ("small", slim)):
+    for title, network in _published_and_small(setting).items():
         torch.manual_seed(setting.config.seed)
         model = Translator(setting.info(network), build_generator(network, 3, 3))
         plain = _calls(model.generator.backbone, seen)
@@ -223,6 +223,13 @@ def _backends(setting: Setting) -> Rows:
                 name=f"{title} at {side}x{side}, {name}", unit="images/s", count=_CALLS, ours=ours, reference=plain,
                 against="plain torch, float32",
             )  # fmt: skip
+
+
+def _published_and_small(setting: Setting) -> dict[str, GeneratorConfig]:
+    """Return the generators of the published pix2pix and of the preset small."""
+    slim = replace(small().generator, composition="plain", depth=min(small().generator.depth, setting.sizes.depth))
+    slim = replace(slim, filters=min(slim.filters, setting.sizes.filters))
+    return {"pix2pix": setting.train_config().generator, "small": slim}
 
 
 def _calls(network: Callable[[Tensor], object], seen: Tensor) -> Callable[[], object]:
@@ -263,24 +270,85 @@ def _networks(
             yield f"openvino {named}", OpenvinoFile(path.with_suffix(".zip"), hint).maps
 
 
+def backends(setting: Setting) -> Rows:
+    """A folder and a video by the backend that the machine chooses, and by Calco's own kernels."""
+    needed = itertools.chain(*LIBRARIES.values())
+    missing = [name for name in needed if find_spec(name) is None]
+    lacking = [f"{name} is not installed; pip install 'calco[export,openvino]'" for name in missing]
+    if setting.device.type != "cpu":
+        lacking.insert(0, "backends compute on the CPU: --device cpu")
+    if lacking:
+        yield Skipped(what="folder and video by the chosen backend", reason=lacking[0])
+        return
+    count, side, source = 4 * setting.sizes.drawn, setting.sizes.size, _video(setting)
+    folder = write_images(setting.folder / "to translate", setting.config.seed, count, (side, side), pairs=False)
+    examples = [imaging.read(path) for path in imaging.list_images(folder)[:SAMPLES]]
+    for title, network in _published_and_small(setting).items():
+        torch.manual_seed(setting.config.seed)
+        place = setting.folder / f"model {title}"
+        save_model(place, setting.info(network), build_generator(network, 3, 3).state_dict(), None)
+        for precision in dict.fromkeys(("auto" if has_bfloat16(setting.device) else "fp32", "fp32", "int8")):
+            named = "fp32" if precision == "int8" else precision
+            plain = load(place, device="cpu", precision=named)
+            try:
+                chosen = load(
+                    place, device="cpu", precision=precision, examples=examples,
+                    backend="openvino" if precision == "int8" else "auto",
+                )  # fmt: skip
+            except CalcoError as error:
+                yield Skipped(what=f"{title} in {precision} by a backend", reason=str(error))
+                continue
+            against = f"Calco's own kernels, {_named(plain.precision)}"
+            yield Timed(
+                name=f"folder at {side}x{side}, {title}, {chosen.computed_on}", unit="images/s", count=count,
+                ours=partial(_translated, place, chosen, folder),
+                reference=partial(_translated, place, plain, folder),
+                against=against,
+            )  # fmt: skip
+            yield Timed(
+                name=f"video, {title}, {chosen.computed_on}", unit="frames/s", count=setting.sizes.video_frames,
+                ours=partial(_translated, place, chosen, source),
+                reference=partial(_translated, place, plain, source),
+                against=against,
+            )  # fmt: skip
+
+
+def _translated(place: Path, model: Translator, source: Path) -> None:
+    """Translate a folder of images or a video to a place beside it."""
+    out = source.with_name(f"translated {source.name}")
+    if source.is_dir():
+        translate_images(place, source, out, overwrite=True, loaded=model)
+    else:
+        translate_video(model, source, out, VideoOptions(overwrite=True))
+
+
 def video(setting: Setting) -> Rows:
     """A video => a translated video, and the same frames as arrays through the Translator."""
     config, (width, height), count = setting.train_config(), setting.sizes.video_wh, setting.sizes.video_frames
-    networks, rate = Networks(config, 3, 3, setting.device), Fraction(25)
+    networks = Networks(config, 3, 3, setting.device)
     model = Translator(
         setting.info(config.generator), networks.generator, device=setting.device, precision=networks.dtype
     )
-    source = setting.folder / "video.mp4"
-    wide = scene(setting.config.seed, "video", (width + 2 * count, height))
-    with VideoWriter(source, (width, height), rate=rate) as writer:  # a camera that moves by two pixels a frame
-        for number in range(count):
-            writer.write(np.ascontiguousarray(wide[:, 2 * number : 2 * number + width]), number / rate)
+    source = _video(setting)
     yield Timed(
         name=f"video of {width}x{height}, {_named(networks.dtype)}", unit="frames/s", count=count,
         ours=lambda: translate_video(model, source, setting.folder / "drawn.mp4", VideoOptions(overwrite=True)),
         reference=_each(model, [frame.image for frame in Video(source).frames()]),
         against="the model on frames in memory",
     )  # fmt: skip
+
+
+def _video(setting: Setting) -> Path:
+    """Return a video of a camera that moves by two pixels a frame."""
+    (width, height), count, rate = setting.sizes.video_wh, setting.sizes.video_frames, Fraction(25)
+    source = setting.folder / "video.mp4"
+    if source.is_file():
+        return source
+    wide = scene(setting.config.seed, "video", (width + 2 * count, height))
+    with VideoWriter(source, (width, height), rate=rate) as writer:
+        for number in range(count):
+            writer.write(np.ascontiguousarray(wide[:, 2 * number : 2 * number + width]), number / rate)
+    return source
 
 
 _WARM = 2  # steps in which memory is taken and kernels are chosen
