@@ -139,6 +139,10 @@ class WatchConfig:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision of the networks; auto takes bf16 on machines that have instructions for it."""
 
+    backend: Literal["auto", "calco"] = "calco"
+    """What computes the model of --paint: calco for Calco's own kernels; auto takes a backend that calco translate has
+    built for it on this machine, if there is one."""
+
     track: Annotated[TrackConfig, OmitArgPrefixes] = field(default_factory=TrackConfig)
 
     def __post_init__(self) -> None:

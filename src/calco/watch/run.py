@@ -273,9 +273,13 @@ def _make_blur(config: WatchConfig, detector: DetectorProtocol) -> FaceBlur | No
 def _make_painter(config: WatchConfig, detector: DetectorProtocol, translator: Translator | None) -> Painter | None:
     """Return what paints; None if nothing is painted."""
     if translator is None and config.paint:
+        from calco.inference.folder import is_exported
         from calco.inference.translator import load
 
-        translator = load(config.paint, device=config.device, precision=config.precision)
+        translator = load(
+            config.paint, device=config.device, precision=config.precision,
+            backend="calco" if is_exported(config.paint) else config.backend,
+        )  # fmt: skip
     if translator is None:
         if config.paint_classes:
             raise CalcoError("--paint-classes tells what --paint paints; give that too, or leave it out")
