@@ -10,7 +10,7 @@ from bad_inputs.making import Bad, Impossible
 from calco import imaging
 from calco.files import digest, write_json
 from calco.imaging import Image
-from calco.inference.backends import FOLDER, FORMAT, Work, _Choice, _key
+from calco.inference.backends import FOLDER, FORMAT, Workload, _Choice, _key
 from calco.inference.runtimes import MAPS, SEEN
 from calco.inference.translator import Translator, load
 from video.videos import model
@@ -31,7 +31,7 @@ def plant(folder: Path, image: Image, level: float = 0.5) -> str:
         raise Impossible("onnxruntime is missing") from error
     wanted = [("onnxruntime", "fp32")]
     translator = load(folder, device="cpu")
-    work = Work(samples=[partial(_translated, image)])
+    work = Workload(samples=[partial(_translated, image)])
     size = _Choice(translator, folder, work, wanted, explicit=True)._size()
     assert size is not None
     with torch.inference_mode():

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -32,6 +32,9 @@ from calco.inference.runtimes import Backend, OnnxFile, OpenvinoFile, needs
 from calco.networks.machine import has_bfloat16, processor
 from calco.outputs import settings_digest
 from calco.version import __version__
+
+if TYPE_CHECKING:
+    import onnx
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ CLASSES: Final = {"fp32": 0.001, "bf16": 0.01, "int8": 0.01}
 CALIBRATED: Final = 16
 CHECKED: Final = 4
 SAMPLES: Final = CALIBRATED + CHECKED
+_ROW: Final = ("backend", "precision", "gain", "words")
 _ROUNDS: Final = 7  # in which backends are timed in turns
 _LIBRARIES: Final = {
     "onnxruntime": ("onnx", "onnxscript", "onnxruntime"),
@@ -65,7 +69,7 @@ N = TypeVar("N", bound=Network)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work(Generic[N]):
+class Workload(Generic[N]):
     """What a model is about to do."""
 
     samples: Sequence[Callable[[N], Image]]  # each translates one of the inputs; `spread` tells which
@@ -79,7 +83,7 @@ def spread(count: int, most: int = SAMPLES) -> list[int]:
 
 
 def use_backend(
-    network: N, model: Path | None, work: Work[N], *, backend: Name = "auto", precision: str = "auto",
+    network: N, model: Path | None, work: Workload[N], *, backend: Name = "auto", precision: str = "auto",
     noise_seed: int | None = None,
 ) -> None:  # fmt: skip
     """Let the fastest backend compute a loaded network, if that is worth it and the images agree.
@@ -199,7 +203,7 @@ def keeps_up(sample: Callable[[N], Image], network: N, rate: float) -> bool:
 class _Choice(Generic[N]):
     """The choice of a backend for one work."""
 
-    def __init__(self, network: N, model: Path, work: Work[N], wanted: list[Candidate], *, explicit: bool) -> None:
+    def __init__(self, network: N, model: Path, work: Workload[N], wanted: list[Candidate], *, explicit: bool) -> None:
         self.network, self.model, self.work, self.wanted, self.explicit = network, model, work, wanted, explicit
         self.folder = model / FOLDER
         self.seconds = math.inf  # that Calco would take
@@ -310,7 +314,10 @@ class _Choice(Generic[N]):
         for number in numbers:
             self._sample(number)
             if number in self.expected:
-                made = self.work.samples[number](other)
+                try:
+                    made = self.work.samples[number](other)
+                except CalcoError as error:
+                    return False, str(error)
                 pairs.append([imaging.as_dtype(each, np.uint8) for each in (self.expected[number], made)])
         if not pairs:
             return False, "no image could be compared"
@@ -361,24 +368,40 @@ class _Choice(Generic[N]):
             write_json(file, record)
         return record
 
-    def _timed(self, place: Path) -> "list[_Built]":
-        """Build the wanted backends, and time their networks and Calco's in turns, on the input of the first sample."""
-        from calco.inference.graphs import network_graph, quantised, write_openvino  # imports ONNX
+    def _graphs(self) -> "dict[str, onnx.ModelProto]":
+        """Return the network as ONNX in fp32, and in int8 if that is wanted and there is something to calibrate it on."""
+        from calco.inference.graphs import network_graph, quantised  # imports ONNX
 
         checked = set(spread(len(self.work.samples), CHECKED))
         for number in range(len(self.work.samples)):
             self._sample(number)
         calibrated = [seen.numpy() for number, seen in self.seen.items() if number not in checked]
-        first = self.seen[min(self.seen)]
-        generator = self.network.generator
-        graphs = {"fp32": network_graph(generator.backbone, first.shape[1], generator.multiple)}
-        if any(precision == "int8" for _, precision in self.wanted) and calibrated and not _missing("onnxruntime"):
-            graphs["int8"] = quantised(graphs["fp32"], calibrated)
+        generator, channels = self.network.generator, self._first().shape[1]
+        try:
+            graphs = {"fp32": network_graph(generator.backbone, channels, generator.multiple)}
+            if any(precision == "int8" for _, precision in self.wanted) and calibrated and not _missing("onnxruntime"):
+                graphs["int8"] = quantised(graphs["fp32"], calibrated)
+        except (CalcoError, OSError):
+            raise
+        except Exception as error:  # the exporters' own kinds of errors have no name in common
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise CalcoError(f"the network cannot be written as a graph ({reason}); take --backend calco") from error
+        return graphs
+
+    def _first(self) -> Tensor:
+        """Return what the network sees of the first sample."""
+        return self.seen[min(self.seen)]
+
+    def _timed(self, place: Path) -> "list[_Built]":
+        """Build the wanted backends, and time their networks and Calco's in turns, on the input of the first sample."""
+        from calco.inference.graphs import write_openvino
+
+        graphs, first = self._graphs(), self._first()
         built = []
         for name, precision in self.wanted:
             graph = graphs.get("int8" if precision == "int8" else "fp32")
             file = place / f"{name}-{precision}{'.onnx' if name == 'onnxruntime' else '.zip'}"
-            each = _Built(file, {"backend": name, "precision": precision, "gain": 0.0, "words": "slower than Calco"})
+            each = _Built(file, dict(zip(_ROW, (name, precision, 0.0, "slower than Calco"), strict=True)))
             built.append(each)
             if graph is None:
                 each.row["words"] = "int8 needs onnxruntime, and images to calibrate it on beside those to compare"
@@ -389,8 +412,7 @@ class _Choice(Generic[N]):
                 write_openvino(graph, file, "{}")
             try:
                 backend = _running(name, precision, file)
-                if backend.maps(first).shape[2:] == first.shape[2:]:
-                    each.backend = backend
+                each.backend = backend if backend.maps(first).shape[2:] == first.shape[2:] else None
             except CalcoError as error:
                 each.row["words"] = str(error)
         ready = [each for each in built if each.backend is not None]
@@ -467,7 +489,9 @@ def _read(file: Path) -> dict[str, Any]:
     record = read_json(file)
     chosen = record.get("chosen")
     fields = {"backend", "precision", "gain", "identity", "file", "digest"}
-    if record.get("format") != FORMAT or not (chosen is None or (isinstance(chosen, dict) and fields <= chosen.keys())):
+    tried = record.get("tried")
+    whole = isinstance(tried, list) and all(isinstance(each, dict) and {*_ROW} <= each.keys() for each in tried)
+    if record.get("format") != FORMAT or not whole or not (chosen is None or fields <= chosen.keys()):
         raise CalcoError(f"{file} is damaged or of another format; remove it, and the backend is built again")
     if chosen is not None and (chosen["backend"] not in _LIBRARIES or chosen["precision"] not in _PRECISIONS):
         raise CalcoError(f"{file} names an unknown backend; remove it, and the backend is built again")

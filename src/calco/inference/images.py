@@ -23,9 +23,8 @@ from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
 from calco.imaging.formats import exact_name
 from calco.imaging.reading import read_labels
-from calco.inference import backends
 from calco.inference.backends import Name as BackendName
-from calco.inference.backends import spread, use_backend
+from calco.inference.backends import Workload, spread, use_backend
 from calco.inference.folder import is_exported
 from calco.inference.network import Overlay
 from calco.inference.results import MANIFEST, VERSION, Results, Translation, claim, results_in, write_manifest
@@ -136,7 +135,7 @@ def _with_backend(worker: Worker, jobs: list[Job], base: str | None, engine: Eng
     began = storage.read_json(manifest) if manifest and not work.overwrite and storage.exists(manifest) else None
     use_backend(
         translator, None if is_exported(str(work.model)) else model_folder(str(work.model)),
-        backends.Work(
+        Workload(
             samples=[partial(worker.sample, jobs[number]) for number in spread(len(jobs))], count=len(jobs), began=began
         ),
         backend=backend, precision=work.precision, noise_seed=work.noise_seed,

@@ -13,7 +13,7 @@ import numpy as np
 from calco import imaging
 from calco.errors import CalcoError, UsageError
 from calco.imaging import Image
-from calco.inference.backends import SAMPLES, Work, keeps_up, newest, use_backend
+from calco.inference.backends import SAMPLES, Workload, keeps_up, newest, use_backend
 from calco.inference.config import TranslateConfig
 from calco.inference.folder import is_exported
 from calco.inference.network import pair_maker
@@ -99,7 +99,7 @@ def _choose_backend(
         return
     finally:
         capture.stop()
-    work = Work(
+    work = Workload(
         samples=[partial(_sample, frame.image, options) for frame in frames],
         count=config.seconds * (capture.rate or rate) or math.inf,
     )

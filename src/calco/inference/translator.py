@@ -21,7 +21,7 @@ from calco.files import digest
 from calco.imaging import Image
 from calco.imaging.strips import Whole
 from calco.inference.backends import Name as BackendName
-from calco.inference.backends import Work, newest, use_backend
+from calco.inference.backends import Workload, newest, use_backend
 from calco.inference.folder import (
     DESCRIPTION,
     EXPORTED,
@@ -191,7 +191,7 @@ def load(
     samples = [partial(_translated, image) for image in examples]
     taken = backend == "calco" or (not samples and newest(translator, folder, precision, backend))
     if not taken and (samples or backend != "auto"):
-        use_backend(translator, folder, Work(samples=samples), backend=backend, precision=precision)
+        use_backend(translator, folder, Workload(samples=samples), backend=backend, precision=precision)
     return translator
 
 

@@ -27,7 +27,7 @@ from calco.data.sources.folders import nothing_in
 from calco.errors import CalcoError, DiskError, UsageError
 from calco.files import list_files, read_json, sweep_files
 from calco.imaging import Image
-from calco.inference.backends import SAMPLES, Work, use_backend
+from calco.inference.backends import SAMPLES, Workload, use_backend
 from calco.inference.comparison import ComparisonSheet, psnr, report_files, write_report
 from calco.inference.config import TranslateConfig
 from calco.inference.folder import ModelInfo, is_exported
@@ -354,7 +354,7 @@ def _begun(out: Path, *, single: bool) -> dict[str, Any] | None:
     return made_by if isinstance(made_by, dict) else None
 
 
-def _work(sources: Sequence[str], options: VideoOptions, began: dict[str, Any] | None) -> Work[Translator]:
+def _work(sources: Sequence[str], options: VideoOptions, began: dict[str, Any] | None) -> Workload[Translator]:
     """Return the frames in all, and some that are evenly distributed over the videos."""
     samples: list[Callable[[Translator], Image]] = []
     count = 0.0
@@ -371,7 +371,7 @@ def _work(sources: Sequence[str], options: VideoOptions, began: dict[str, Any] |
         length = max(0.0, (end or 0.0) - float(options.start))
         times = [float(options.start) + length * (place + 0.5) / few for place in range(few)]
         samples += [partial(_sample, video, time, render) for time in times]
-    return Work(samples=samples, count=count, began=began)
+    return Workload(samples=samples, count=count, began=began)
 
 
 def _sample(video: Video, time: float, render: RenderOptions, translator: Translator) -> Image:
