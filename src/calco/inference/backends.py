@@ -369,7 +369,7 @@ class _Choice(Generic[N]):
         return record
 
     def _graphs(self) -> "dict[str, onnx.ModelProto]":
-        """Return the network as ONNX in fp32, and in int8 if that is wanted and there is something to calibrate it on."""
+        """Return the network as ONNX in fp32, and in int8 if that is wanted and can be calibrated."""
         from calco.inference.graphs import network_graph, quantised  # imports ONNX
 
         checked = set(spread(len(self.work.samples), CHECKED))
