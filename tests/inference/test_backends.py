@@ -87,6 +87,26 @@ def test_results_keep_the_backend_that_they_were_begun_with(
         translate(room, precision="fp32")
 
 
+def test_a_video_resumes_with_the_backend_that_it_was_begun_with(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted(room)
+    video = make_video(room / "video.mp4", 60)
+
+    def config(name: str, **options: object) -> calco.TranslateConfig:
+        return calco.TranslateConfig(model=room / "model", images=video, out=room / name, precision="fp32", **options)  # type: ignore[arg-type]
+
+    def stop(done: float, _: float | None) -> None:
+        if done >= 45:
+            raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backends, "LEVELS", 255)
+        calco.translate(config("whole.mp4", backend="onnxruntime"))
+        with pytest.raises(InterruptedError):
+            calco.translate(config("half.mp4", backend="onnxruntime"), progress=stop)
+    calco.translate(config("half.mp4"))  # little is left, and its images would not agree
+    assert (room / "half.mp4").read_bytes() == (room / "whole.mp4").read_bytes()
+
+
 def test_processes_of_their_own_take_the_same_backend(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted(room)
     monkeypatch.setattr(backends, "LEVELS", 255)

@@ -350,8 +350,9 @@ def _begun(out: Path, *, single: bool) -> dict[str, Any] | None:
         return None
     with part.open("rb") as file:
         row = decode(file.readline())
-    made_by = None if row is None else row.get("made_by")
-    return made_by if isinstance(made_by, dict) else None
+    for _ in range(2):  # the journal's own line, and in it that of `VideoWriter`
+        row = row.get("made_by") if isinstance(row, dict) else None
+    return row if isinstance(row, dict) else None
 
 
 def _work(sources: Sequence[str], options: VideoOptions, began: dict[str, Any] | None) -> Workload[Translator]:
