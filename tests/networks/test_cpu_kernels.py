@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from calco.detection.lite import LiteDetector
 from calco.detection.network import TargetObjects
-from calco.networks.cpu import depthwise, pointwise
+from calco.networks.cpu import depthwise, pointwise, relu6_
 from calco.networks.cpu.packed import PackedConv
 from calco.networks.efficientnet_lite import SameConv
 
@@ -80,6 +80,17 @@ def test_pointwise_convolutions_compute_what_torch_does(layout: torch.memory_for
     found, expected = (torch.autograd.grad(each, inputs, gradient) for each in (out, plain))
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_clipping_in_place_has_the_bits_of_torch() -> None:
+    torch.manual_seed(0)
+    start = (torch.randn(2, 5, 6, 7) * 6).requires_grad_()
+    results = []
+    for clip in (relu6_, F.relu6):
+        out = clip(start * 1)
+        (slope,) = torch.autograd.grad(out.square().sum(), start, create_graph=True)
+        results.append((out, slope, *torch.autograd.grad(slope.square().sum(), start)))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*results, strict=True))
 
 
 @pytest.mark.parametrize("frozen", [0, 2, 3])

@@ -155,8 +155,8 @@ def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential
     def norm() -> nn.Module:
         return nn.GroupNorm(groups, width) if groups else nn.BatchNorm2d(width)
 
-    layers = [Depthwise(width, stride), norm(), nn.SiLU(inplace=True)]
-    return nn.Sequential(*layers, Pointwise(width, width), norm(), nn.SiLU(inplace=True))
+    layers = [Depthwise(width, stride), norm(), nn.SiLU()]
+    return nn.Sequential(*layers, Pointwise(width, width), norm(), nn.SiLU())
 
 
 class Pyramid(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
-from calco.networks.cpu import depthwise, pointwise, runs
+from calco.networks.cpu import depthwise, pointwise, relu6_, runs
 from calco.networks.layers import BatchNorm, segment
 
 Variant = Literal["lite0", "lite2"]
@@ -73,6 +73,14 @@ class SameConv(nn.Conv2d):
         return F.conv2d(x, self.weight, self.bias, self.stride, around, self.dilation, self.groups)
 
 
+class ReLU6(nn.ReLU6):
+    """ReLU6 in place, without a copy of its input."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return values of any shape clipped to [0, 6]."""
+        return relu6_(input)
+
+
 def same_pads(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int]) -> list[int]:
     """Left, right, top and bottom of N, C, H, W: so much that as many windows fit as strides begin within the sides."""
     pads: list[int] = []
@@ -120,9 +128,9 @@ class InvertedResidual(nn.Module):
         super().__init__()
         wide = channels * expansion
         self.joins = stride == 1 and channels == out
-        widen = [] if expansion == 1 else [_conv(channels, wide, 1), _norm(wide), nn.ReLU6(inplace=True)]
+        widen = [] if expansion == 1 else [_conv(channels, wide, 1), _norm(wide), ReLU6()]
         self.widen = nn.Sequential(*widen)
-        self.filter = nn.Sequential(_conv(wide, wide, kernel, stride, groups=wide), _norm(wide), nn.ReLU6(inplace=True))
+        self.filter = nn.Sequential(_conv(wide, wide, kernel, stride, groups=wide), _norm(wide), ReLU6())
         self.narrow = nn.Sequential(_conv(wide, out, 1), _norm(out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,7 +150,7 @@ class EfficientNetLite(nn.Module):
     def __init__(self, in_channels: int = 3, variant: Variant = "lite0") -> None:
         super().__init__()
         self.variant: Variant = variant
-        self.stem = nn.Sequential(_conv(in_channels, _STEM, 3, 2), _norm(_STEM), nn.ReLU6(inplace=True))
+        self.stem = nn.Sequential(_conv(in_channels, _STEM, 3, 2), _norm(_STEM), ReLU6())
         self.stages, channels = nn.ModuleList(), _STEM
         for blocks, kernel, stride, expansion, width in _STAGES[variant]:
             made = []

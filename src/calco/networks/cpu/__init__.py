@@ -156,3 +156,27 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if learning_dtype(x) == torch.float32 and x.is_contiguous(memory_format=torch.channels_last):
         return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
     return F.conv2d(x, weight, bias)
+
+
+def relu6_(x: Tensor) -> Tensor:
+    """Clip `x` to [0, 6] in place, as `F.relu6(x, inplace=True)` does, which keeps a copy of `x` for its gradient."""
+    if learning_dtype(x) is None:
+        return F.relu6(x, inplace=True)
+    out: Tensor = _ReLU6.apply(x)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _ReLU6(torch.autograd.Function):
+    """The gradient passes where the output lies between the bounds, and the next layer keeps that anyway."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x.clamp_(0, 6))
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors
+        to_x: Tensor = torch.ops.aten.hardtanh_backward(gradient, out, 0.0, 6.0)
+        return to_x
