@@ -32,7 +32,7 @@ TINY = Sizes(
     size=32, depth=5, filters=4, batches=(2,), preset_sizes=(64, 64), detector=(64, 2), large=64, drawn=8, pairs=24,
     together=(2,), steps=4, photographs=4,
     photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
-    exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
+    scored=3, exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
     started=("--help",),
 )  # fmt: skip
 
@@ -195,6 +195,12 @@ def test_the_parts_of_a_step_of_best_add_up_to_it() -> None:
     assert all(row.unit == "images/s" and row.against == "small at 64x64, float32" for row in rates)
     assert len(parts) == 4 and all(row.ours > 0 and row.against == "the whole step of best at 64x64" for row in parts)
     assert sum(row.ratio for row in parts) >= 1 - 1e-6, "more where a part is lost in the noise"
+
+
+def test_an_evaluation_takes_longer_than_its_model() -> None:
+    (row,) = bench(BenchConfig(only="evaluation", repeats=1, threads=1, device="cpu"), TINY).rows
+    assert (row.name, row.unit) == ("evaluation of 3 images of 32x32", "s of CPU")
+    assert row.ratio > 1 and row.reference > 0
 
 
 def test_the_loops_of_boxes_keep_what_calco_keeps() -> None:

@@ -9,7 +9,7 @@ from calco.records import check_numbers
 
 GROUPS: Final = (
     "training", "presets", "detectors", "inference", "backends", "video", "data", "build", "memory", "large",
-    "processes", "boxes", "crime", "start", "exact",
+    "processes", "boxes", "crime", "start", "evaluation", "exact",
 )  # fmt: skip
 """Groups of rows, in the order of the table."""
 
@@ -20,7 +20,7 @@ class BenchConfig:
 
     only: str = ""
     """Groups of rows, with commas between them: training, presets, detectors, inference, backends, video, data,
-    build, memory, large, processes, boxes, crime, start, exact; by default all of them."""
+    build, memory, large, processes, boxes, crime, start, evaluation, exact; by default all of them."""
 
     repeats: int = 5
     """Number of measurements of each, ours and the reference in turns; the medians count."""
@@ -85,6 +85,7 @@ class Sizes:
     crime_rows: int = 2_000_000
     photographs: int = 240  # files for the build
     photograph_wh: tuple[int, int] = (640, 480)
+    scored: int = 24  # images of `size` in an evaluation
     exact_size: int = 64  # side of the images of the loss curves
     exact_filters: int = 16
     exact_steps: int = 300

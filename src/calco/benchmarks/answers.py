@@ -1,6 +1,7 @@
-"""Rows of `calco bench` on answers: boxes that are kept, questions to a database, and what a fast step learns."""
+"""Rows of `calco bench` on answers: boxes that are kept, questions to a database, scores, what a fast step learns."""
 
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,11 +14,16 @@ import numpy.typing as npt
 import torch
 
 from calco.benchmarks.reference import Reference
-from calco.benchmarks.setting import Row, Setting, Skipped, Timed, as_loaded, grey, scene
+from calco.benchmarks.setting import Row, Setting, Skipped, Timed, as_loaded, grey, scene, write_images
 from calco.benchmarks.speed import Rows
 from calco.data.config import JitterConfig
 from calco.data.sample import generator
 from calco.detection.boxes import nms
+from calco.evaluation import EvaluateConfig
+from calco.evaluation.evaluate import evaluate
+from calco.inference.folder import save_model
+from calco.inference.translator import load
+from calco.networks.build import build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, OptimiserConfig, pix2pix
 from calco.training.pairs import Batch
@@ -151,6 +157,35 @@ def plain_answers(rows: Numbers, generic: dict[int, int]) -> dict[str, Any]:
             ((key, total / count) for key, (total, count) in generics.items()), key=lambda item: (item[1], item[0])
         ),
     }
+
+
+def evaluation(setting: Setting) -> Rows:
+    """Seconds of all cores in `calco evaluate` on pairs in files, and in its model alone on the same images."""
+    count, side, network = setting.sizes.scored, setting.sizes.size, setting.train_config().generator
+    pairs = write_images(setting.folder / "scored", setting.config.seed, count, (side, side), pairs=True)
+    torch.manual_seed(setting.config.seed)
+    folder = setting.folder / "evaluated" / "model"
+    save_model(folder, setting.info(network), build_generator(network, 3, 3).state_dict(), None)
+    config = EvaluateConfig(model=folder, images=pairs, source="side-by-side", seed=setting.config.seed)
+    model = load(folder)
+    images = [grey(scene(setting.config.seed, f"image {number}", (side, side))) for number in range(count)]
+
+    def translated() -> None:
+        for image in images:
+            model(image, native=True)
+
+    rounds = [
+        (_cpu_seconds(partial(evaluate, config)), _cpu_seconds(translated)) for _ in range(setting.config.repeats + 1)
+    ]
+    ours, theirs = zip(*rounds[1:], strict=True)  # the first loads libraries and weights
+    yield Row.of(f"evaluation of {count} images of {side}x{side}", "s of CPU", ours, theirs, "its model alone")
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    """Return the time that all threads of this process spend on some work, in seconds."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def curves(setting: Setting) -> Rows:

@@ -44,6 +44,7 @@ ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "boxes": answers.boxes,
     "crime": answers.questions,
     "start": speed.start,
+    "evaluation": answers.evaluation,
     "exact": answers.curves,
 }
 

@@ -20,6 +20,7 @@ from calco.data.curation import limited
 from calco.data.dataset import PairDataset
 from calco.data.recipe_config import RecipeConfig
 from calco.data.recipes import build_recipe, recipe_here, recipe_title, steps_of
+from calco.data.sample import Pair
 from calco.data.source import Item, Source, settled
 from calco.data.sources import is_elsewhere, open_source, remembered
 from calco.data.splits import split_items
@@ -39,7 +40,7 @@ from calco.inference.translator import Translator, load, model_folder
 from calco.outputs import writing_file, writing_folder
 from calco.records import to_record
 from calco.report.page import count, write_page
-from calco.work import Engine, results
+from calco.work import Engine, prefetched, results
 
 HERE: Final = Engine(jobs=1)
 _OF_SOURCE: Final = ("source", "input", "target", "direction")
@@ -91,7 +92,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
             spread = partial(_spread, engine, one, dataset)
         card = scoring.evaluate(
             lambda image: translator(image, native=True),
-            dataset.scored_pairs(),
+            _read_ahead(dataset.scored_pairs(), len(items)),
             name=Path(model).resolve().name,
             recipe=recipe_title(info.recipe.recipe),
             palette=info.recipe.segment.palette if info.palette is not None else None,
@@ -193,6 +194,13 @@ def _items(
         _log.warning(note)
         source = replace(source, notes=(*source.notes, note))
     return source, limited(tuple(kept_apart), limit)
+
+
+def _read_ahead(pairs: Iterator[Pair], most: int) -> Iterator[Pair]:
+    """Yield pairs, at most so many, that a thread reads while those before are translated and scored."""
+    for pair in prefetched(lambda _: next(pairs, None), range(most), threads=1):
+        if pair is not None:
+            yield pair
 
 
 @dataclass(frozen=True, kw_only=True)
