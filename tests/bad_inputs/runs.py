@@ -28,6 +28,8 @@ CASES = (
         says=("validation is nan", "finite number")),
     Bad("far too many processes", as_it_is, command=f"{TRAIN} --processes 100000", code=2,
         says=("processes is 100000", "at most 256")),
+    Bad("far more threads than cores", as_it_is, command=f"{TRAIN} --threads 1000", code=2,
+        says=("threads is 1000", "the number of cores", "--threads auto")),
     Bad("a batch beyond all memory", as_it_is, command=f"{TRAIN} --batch 1000000000000", code=2,
         says=("batch is 1000000000000", "at most")),
     Bad("a model to start from that is not there", as_it_is, command=f"{TRAIN} --start nowhere", code=2,

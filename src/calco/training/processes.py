@@ -22,10 +22,11 @@ from torch import nn
 
 from calco.console import print_notes, prints_notes
 from calco.data.sample import generator
-from calco.errors import CalcoError, MissingExtraError
+from calco.errors import CalcoError, MissingExtraError, UsageError
 from calco.networks.layers import share_batch_norm
 from calco.networks.machine import choose_device, make_ready
 from calco.training.shared_config import ComputeConfig
+from calco.training.threads import ThreadChoice, possible_counts
 from calco.work import end_with_parent, environment
 
 T = TypeVar("T")
@@ -323,10 +324,25 @@ def _cores_each(processes: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // processes)
 
 
+def choose_threads(compute: ComputeConfig, device: torch.device, group: ProcessGroup = SINGLE) -> ThreadChoice:
+    """Return the choice of the number of threads, among those that are possible for this process.
+
+    Raises:
+        UsageError: If more threads are asked for than there are cores.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if compute.threads != "auto" and compute.threads > cores:
+        raise UsageError(
+            f"threads is {compute.threads}; it must be at most the number of cores ({cores}): more only wait for each "
+            "other; give --threads auto, or fewer"
+        )
+    return ThreadChoice(possible_counts(compute.threads, device, cores, group.local_size))
+
+
 def ready_device(compute: ComputeConfig, group: ProcessGroup = SINGLE) -> torch.device:
     """Choose the device of this process; set its threads and memory as configured."""
     device = group.device or choose_device(compute.device)
-    torch.set_num_threads(compute.threads or _cores_each(group.local_size))
+    choose_threads(compute, device, group).apply()
     make_ready(device, exact=compute.precision == "fp32", deterministic=compute.deterministic)
     return device
 

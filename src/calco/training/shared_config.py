@@ -125,8 +125,9 @@ class ComputeConfig:
     """Precision of convolutions; auto takes bf16 if the hardware has it; fp16 is for GPUs."""
     channels_last: bool = True
     """Keep feature maps in NHWC order, which the fast kernels need."""
-    threads: int = 0
-    """Number of CPU threads per process; 0 divides all cores among the processes."""
+    threads: int | Literal["auto"] = "auto"
+    """Number of CPU threads per process; auto times the steps with several numbers and takes the fastest, 0 divides all
+    cores among the processes."""
     processes: int = 1
     """Number of processes on this machine that train together, each with its own batch; torchrun sets this itself."""
     workers: int | Literal["auto"] = "auto"
@@ -148,5 +149,5 @@ class ComputeConfig:
                 f"--activation-checkpointing in {self.processes} processes would count each batch twice in batch norm; "
                 "give one of the two"
             )
-        if self.threads < 0 or self.processes < 1:
+        if (self.threads != "auto" and self.threads < 0) or self.processes < 1:
             raise UsageError(f"threads {self.threads} must be at least 0 and processes {self.processes} at least 1")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from calco.evaluation.perceptual import Perceptual, features
 from calco.networks.bridge import Bridge, between, emphasis, training_shares
 from calco.networks.build import build_discriminator, build_generator
+from calco.networks.cpu import prefer_onednn
 from calco.networks.discriminators import FixedFeatures, Judgements, MultiScale, PatchGAN, Projected
 from calco.networks.efficientnet_unet import begin_with_imagenet
 from calco.networks.generator import Generator
@@ -72,6 +73,7 @@ class Networks(TrainableNetworks):
             parts["discriminator"] = self.discriminator
         for part in parts.values():
             part.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+            prefer_onednn(part, device)
         self.adversarial = True  # whether the adversary takes part in a step
         self.augments = self.halves = False
         self.features = fixed_features(config, device, layout)
@@ -221,6 +223,7 @@ def fixed_features(
     if projected or (objective.perceptual_weight and objective.perceptual == "efficientnet"):
         fixed = FixedFeatures()
         fixed.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        prefer_onednn(fixed, device)
         return fixed
     if objective.perceptual_weight and objective.perceptual == "alexnet":
         weights = {name: tensor.to(device) for name, tensor in Perceptual.load().weights.items()}

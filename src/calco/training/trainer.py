@@ -26,6 +26,7 @@ from calco.training.log import LABELS, MeanLosses, ProgressLine, RunLog, advise,
 from calco.training.processes import (
     ProcessGroup,
     check_several,
+    choose_threads,
     choose_workers,
     handling_signals,
     is_started,
@@ -70,6 +71,7 @@ def run_task(kind: type[Task[Any]], config: Any, *, resume: bool, progress: bool
     """
     with enough_memory(kind.less_memory(config, resume=resume)):
         device, processes = choose_device(config.compute.device), config.compute.processes
+        choose_threads(config.compute, device)
         if processes > 1 and not is_started():
             check_several(processes, device)
             try:
@@ -132,6 +134,7 @@ class Trainer(Generic[B]):
         self.losses, self.last_losses = MeanLosses(), MeanLosses()
         self.stop_signal: int | None = None
         self._noted: set[str] = set()
+        self.threads = choose_threads(self.compute, task.device, task.group)
 
     @property
     def seconds(self) -> float:
@@ -182,12 +185,16 @@ class Trainer(Generic[B]):
         first, last = self.task.plan(self.step)
         LOG.info(
             f"{first}{self.num_items} {self.task.items} to train and {validated}, {last} with "
-            f"{torch.get_num_threads()} threads{each}, until {self.limit.describe()}{left}"
+            f"{self._describe_threads()}{each}, until {self.limit.describe()}{left}"
         )
         LOG.info(f"the run is {self.folder}")
         if not num_validation:
             idle = "; --patience has no effect" if self.limit.patience else ""
             LOG.info(f"there is no validation: the last weights are kept{self.task.without_validation}{idle}")
+
+    def _describe_threads(self) -> str:
+        counts = " or ".join(map(str, sorted(self.threads.counts)))
+        return f"{self.threads.chosen} threads" if self.threads.chosen else f"{counts} threads, by their speed"
 
     def resume(self) -> None:
         """Restore the last checkpoint.
@@ -279,7 +286,7 @@ class Trainer(Generic[B]):
         rate = task.rate(self.step, self.progress)
         task.networks.set_rate(rate)
         self.group.seed_rank(self.seed, self.step)
-        own = task.learn(group)
+        own = self._learn(group, log)
         stop = self.stop_signal is not None
         losses, stop, self._clock = self.group.agree(own, stop=stop, seconds=self.seconds)
         if not all(math.isfinite(value) for value in losses.values()):
@@ -308,6 +315,21 @@ class Trainer(Generic[B]):
             raise Interrupted
         if self.step % self.keep.checkpoint_steps == 0:
             self.save()
+
+    def _learn(self, group: Sequence[B], log: RunLog) -> dict[str, float]:
+        """Make a step with the number of threads whose turn it is; log the number when one is chosen."""
+        before = self.threads.chosen
+        self.threads.apply()
+        start = time.monotonic()
+        losses = self.task.learn(group)
+        if seconds := self.threads.took(time.monotonic() - start):
+            count = self.threads.count
+            record = {"count": count, "seconds": {str(each): round(value, 4) for each, value in seconds.items()}}
+            log.write(self.step + 1, epoch=self.epoch, time=round(self.seconds, 2), threads=record)
+            if count != before:
+                times = ", ".join(f"{value:.3g} s with {each}" for each, value in seconds.items())
+                LOG.info(f"from step {self.step + 2} on with threads: {count} (a step took {times})")
+        return losses
 
     def validate(self, log: RunLog) -> None:
         """Score the networks and keep the best model; without validation images, keep the last one."""
@@ -377,6 +399,7 @@ class Trainer(Generic[B]):
             "validated": self.validated,
             "losses": self.losses.state(),
             "last_losses": self.last_losses.state(),
+            "threads": self.threads.state(),
             **self.task.position(),
         }
 
@@ -399,6 +422,7 @@ class Trainer(Generic[B]):
         self.best, self.validated = position["best"], position["validated"]
         self.stale = position.get("stale", 0)  # runs that began without --patience do not have it
         self.losses, self.last_losses = MeanLosses(position["losses"]), MeanLosses(position["last_losses"])
+        self.threads.load_state(position.get("threads", {}))  # older checkpoints do not have it
 
     def finish(self, remark: str = "") -> None:
         """Write the video of the samples and the list of omitted images; log the remarks on the end."""

@@ -37,6 +37,7 @@ from calco.detection.network import DetectionNetwork, Learner
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.folder import read_weights
+from calco.networks.cpu import prefer_onednn
 from calco.networks.machine import NAMES
 from calco.training.checkpoint import TrainableNetworks, latest_checkpoint, load_position
 from calco.training.processes import SINGLE, ProcessGroup, need_compiler, ready_device
@@ -137,6 +138,7 @@ class DetectorNetworks(TrainableNetworks):
         self.network = network.to(device).train()
         if config.compute.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        prefer_onednn(self.network, device)
         self.live, self.averaged = self.network, copy.deepcopy(self.network) if self.ema else None
         self.modules = {"network": self.network}
         if self.averaged is not None:

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -30,6 +30,17 @@ def learning_dtype(x: Tensor) -> torch.dtype | None:
         return None
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
     return dtype if dtype == torch.float32 or applies(x.device, dtype) else None
+
+
+def prefer_onednn(network: nn.Module, device: torch.device) -> None:
+    """Let oneDNN compute the 1x1 convolutions that do not call `pointwise`, with one thread and small batches too.
+
+    In float32, torch leaves those of batches below 16 to `_slow_conv2d` then, in both passes, unless they are dilated
+    (`use_mkldnn` in aten/src/ATen/native/Convolution.cpp). A filter of one pixel computes the same with any dilation.
+    """
+    for module in network.modules():
+        if device.type == "cpu" and isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
+            module.dilation = (2, 2)
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
