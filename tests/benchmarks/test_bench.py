@@ -18,7 +18,7 @@ from calco.benchmarks.answers import crowd, plain_nms, row_nms, take_weights
 from calco.benchmarks.bench import BEGIN, END, Bench, bench, times
 from calco.benchmarks.detectors import boxed_scenes, torch_kernels
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
-from calco.benchmarks.setting import Row, Timed, grey, scene, write_images
+from calco.benchmarks.setting import Row, Timed, count_operations, grey, scene, write_images
 from calco.data.config import JitterConfig
 from calco.detection.boxes import nms
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
@@ -29,8 +29,8 @@ from calco.training.pairs import Batch
 from calco.training.step import Networks, training_step
 
 TINY = Sizes(
-    size=32, depth=5, filters=4, batches=(2,), preset_sizes=(64, 64), detector=(64, 2), large=64, drawn=8, pairs=24,
-    together=(2,), steps=4, photographs=4,
+    size=32, product=64, depth=5, filters=4, batches=(2,), preset_sizes=(64, 64), detector=(64, 2), large=64, drawn=8,
+    pairs=24, together=(2,), steps=4, photographs=4,
     photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
     scored=3, exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
     started=("--help",),
@@ -187,6 +187,31 @@ def test_the_page_holds_the_table_in_its_place(measured: tuple[Bench, Path]) -> 
     assert done.machine.processor in page
 
 
+def test_a_busy_machine_is_compared_with_one_thread_and_the_head_names_the_peak(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    done = bench(BenchConfig(only="training,busy", repeats=1, threads=2, device="cpu", precision="fp32"), TINY)
+    step, *rows = done.rows
+    peak = done.machine.peaks["float32"]
+    assert any(f"{peak / 1e9:,.0f} GFLOP/s in float32" in line for line in done.head())
+    assert step.share == step.operations / peak > 0
+    assert [row.name for row in rows] == [
+        f"step of {name}, {threads}{beside}"
+        for name in ("small", "lite")
+        for threads, beside in (
+            ("2 threads", ""), ("2 threads", ", beside a busy process"), ("--threads auto", ", beside a busy process")
+        )
+    ]  # fmt: skip
+    alone = bench(BenchConfig(only="busy", repeats=1, threads=1, device="cpu"), TINY)
+    assert "there is one" in alone.skipped["busy"]
+
+
+def test_the_operations_of_a_step_are_counted() -> None:
+    matrix = torch.ones(8, 8)
+    assert count_operations(lambda: matrix @ matrix) == 2 * 8**3
+
+
 def test_the_parts_of_a_step_of_best_add_up_to_it() -> None:
     done = bench(BenchConfig(only="presets", repeats=1, threads=1, device="cpu", precision="fp32"), TINY)
     assert not done.skipped
@@ -218,7 +243,7 @@ def test_groups_are_those_that_are_measured() -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--only", "speed"], "only names 'speed'; choose among training, presets, detectors, inference,"),
+        (["--only", "speed"], "only names 'speed'; choose among training, presets, detectors, busy, inference,"),
         (["--only", ","], "only names 'nothing'; choose among"),
         (["--repeats", "0"], "repeats is 0; it must lie between 1 and 100000"),
         (["--threads", "100000"], "threads is 100000"),

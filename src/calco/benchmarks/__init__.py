@@ -8,7 +8,7 @@ from calco.errors import CalcoError
 from calco.records import check_numbers
 
 GROUPS: Final = (
-    "training", "presets", "detectors", "inference", "backends", "video", "data", "build", "memory", "large",
+    "training", "presets", "detectors", "busy", "inference", "backends", "video", "data", "build", "memory", "large",
     "processes", "boxes", "crime", "start", "evaluation", "exact",
 )  # fmt: skip
 """Groups of rows, in the order of the table."""
@@ -19,7 +19,7 @@ class BenchConfig:
     """Measure how fast this machine trains, translates, reads and builds, beside a plain reference loop."""
 
     only: str = ""
-    """Groups of rows, with commas between them: training, presets, detectors, inference, backends, video, data,
+    """Groups of rows, with commas between them: training, presets, detectors, busy, inference, backends, video, data,
     build, memory, large, processes, boxes, crime, start, evaluation, exact; by default all of them."""
 
     repeats: int = 5
@@ -74,6 +74,7 @@ class Sizes:
     preset_sizes: tuple[int, int] = (128, 256)  # side of images of the presets small and best
     detector: tuple[int, int] = (320, 8)  # side of images and batch of the detector
     large: int = 1024  # side of large images in inference
+    product: int = 2048  # side of the matrices whose product shows the processor's peak
     drawn: int = 16  # images of `size` in one measurement of inference; of large ones an eighth
     video_wh: tuple[int, int] = (640, 272)
     video_frames: int = 100

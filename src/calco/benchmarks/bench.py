@@ -1,6 +1,7 @@
 """`calco bench`: groups of rows, measured one after another beside the reference loop."""
 
 import logging
+import math
 import os
 import re
 import tempfile
@@ -12,8 +13,8 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import BenchConfig, Sizes, answers, detectors, presets, speed
-from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed
+from calco.benchmarks import BenchConfig, Sizes, answers, busy, detectors, presets, speed
+from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed, peaks
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, read_text, write_json
 from calco.networks.machine import choose_device, make_ready
@@ -26,13 +27,14 @@ BEGIN: Final = "<!-- calco bench: begin -->"
 END: Final = "<!-- calco bench: end -->"
 # Lines of their own: prose may name the markers too.
 _PLACE: Final = re.compile(rf"^{BEGIN}$.*?^{END}$", re.MULTILINE | re.DOTALL)
-HEADINGS: Final = ("measured", "ours", "reference", "ratio", "lowest to highest", "the reference is")
+HEADINGS: Final = ("measured", "ours", "reference", "ratio", "lowest to highest", "of the peak", "the reference is")
 
 # In the order of `config.GROUPS`; each yields its rows one after another.
 ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "training": speed.training,
     "presets": presets.presets,
     "detectors": detectors.detectors,
+    "busy": busy.busy,
     "inference": speed.inference,
     "backends": speed.backends,
     "video": speed.video,
@@ -63,7 +65,7 @@ def cells(row: Row) -> tuple[str, ...]:
     """Format a row under `HEADINGS`."""
     spread = f"{times(row.low)} to {times(row.high)}" if row.high > row.low else "–"
     values = (f"{number(row.ours)} {row.unit}", f"{number(row.reference)} {row.unit}", times(row.ratio))
-    return (row.name, *values, spread, row.against)
+    return (row.name, *values, spread, f"{row.share:.0%}" if row.share else "–", row.against)
 
 
 def check_page(path: str | Path) -> str:
@@ -97,7 +99,12 @@ class Bench:
 
     def markdown(self) -> str:
         """Return the head as a list, and the table."""
-        head = [*(f"- {line}" for line in self.head()), "", f"| {' | '.join(HEADINGS)} |", "|---|--:|--:|--:|--:|---|"]
+        head = [
+            *(f"- {line}" for line in self.head()),
+            "",
+            f"| {' | '.join(HEADINGS)} |",
+            "|---|--:|--:|--:|--:|--:|---|",
+        ]
         return "\n".join([*head, *(f"| {' | '.join(cells(row))} |" for row in self.rows)])
 
 
@@ -154,16 +161,18 @@ def _measured(config: BenchConfig, sizes: Sizes) -> Bench:
     try:
         with tempfile.TemporaryDirectory(prefix="calco-bench-") as folder:
             setting = Setting(config, sizes, device, Path(folder))
+            peak = peaks(device, sizes.product)
             for group, each in ((name, each) for name in config.groups for each in ROWS[name](setting)):
                 if isinstance(each, Skipped):
                     LOG.info(f"{each.what} is not measured: {each.reason}")
                     skipped[each.what] = each.reason
                     continue
                 row = each.measure(config.repeats, device) if isinstance(each, Timed) else each
-                rows.append(replace(row, group=group))
-                name, ours, reference, ratio, _, against = cells(row)
+                row = replace(row, group=group, share=row.operations / peak.get(row.precision, math.inf))
+                rows.append(row)
+                name, ours, reference, ratio, *_, against = cells(row)
                 LOG.info(f"{name}: {ours} against {reference} ({against}), {ratio}")
-            return Bench(Machine.of(setting.compute, device, load_before), rows, skipped)
+            return Bench(Machine.of(setting.compute, device, load_before, peak), rows, skipped)
     except BrokenPipeError:
         raise  # the reader of the output has left
     except OSError as error:

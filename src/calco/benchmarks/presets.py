@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from calco.benchmarks.setting import Row, Setting, Skipped, synchronise
+from calco.benchmarks.setting import Row, Setting, Skipped, count_operations, synchronise
 from calco.benchmarks.speed import Rows
 from calco.errors import CalcoError
 from calco.networks.machine import NAMES, has_bfloat16
@@ -36,10 +36,12 @@ def presets(setting: Setting) -> Rows:
         except CalcoError as error:  # the weights of an encoder are not installed
             yield Skipped(what="presets", reason=str(error))
             return
-        yield from _rows(setting, precision, _measured(setting, steps))
+        yield from _rows(setting, precision, *_measured(setting, steps))
 
 
-def _rows(setting: Setting, precision: Precision, seconds: Mapping[str, list[_Seconds]]) -> list[Row]:
+def _rows(
+    setting: Setting, precision: Precision, seconds: Mapping[str, list[_Seconds]], operations: Mapping[str, float]
+) -> list[Row]:
     """Rows of one precision."""
     named = NAMES[torch.bfloat16 if precision == "bf16" else torch.float32]
     side, large = setting.sizes.preset_sizes
@@ -52,6 +54,10 @@ def _rows(setting: Setting, precision: Precision, seconds: Mapping[str, list[_Se
     rows = [
         Row.of(f"step of best at {at}x{at}, {named}", "images/s", rates[name], rates["small"], against)
         for name, at in (("half", large // 2), ("best", large))
+    ]
+    rows = [
+        replace(row, operations=row.ours * operations[name] / preset("best").optimiser.batch, precision=named)
+        for row, name in zip(rows, ("half", "best"), strict=True)
     ]
     updates = [each.updates for each in seconds["best"]]
     parts = {
@@ -125,12 +131,16 @@ def _step(setting: Setting, config: TrainConfig, *, halves: bool = False) -> Cal
     return step
 
 
-def _measured(setting: Setting, steps: Mapping[str, Callable[[], _Seconds]]) -> dict[str, list[_Seconds]]:
-    """Measure all kinds in turns after one round that does not count: what slows the machine slows all of them."""
+def _measured(
+    setting: Setting, steps: Mapping[str, Callable[[], _Seconds]]
+) -> tuple[dict[str, list[_Seconds]], dict[str, float]]:
+    """Measure all kinds in turns after one round that does not count: what slows the machine slows all of them.
+
+    In that round the operations are counted.
+    """
+    operations = {name: count_operations(step) for name, step in steps.items()}
     found: dict[str, list[_Seconds]] = {name: [] for name in steps}
-    for number in range(setting.config.repeats + 1):
+    for _ in range(setting.config.repeats):
         for name, step in steps.items():
-            seconds = step()
-            if number:
-                found[name].append(seconds)
-    return found
+            found[name].append(step())
+    return found, operations

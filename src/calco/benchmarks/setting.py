@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from calco import imaging
 from calco.benchmarks import BenchConfig, Sizes
@@ -25,7 +26,7 @@ from calco.data.sample import generator
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.networks.machine import choose_precision, processor
+from calco.networks.machine import NAMES, choose_precision, has_bfloat16, processor
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
 from calco.training.pairs import Batch
 from calco.training.step import Networks, training_step
@@ -36,7 +37,11 @@ LOOP = "reference loop"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table: values in `unit`, and the median, lowest and highest of the repeats' ratios."""
+    """One line of the table: values in `unit`, and the median, lowest and highest of the repeats' ratios.
+
+    Where they are known, `operations` are the floating-point operations per second of ours, `precision` that of its
+    convolutions, and `share` what that is of the machine's peak.
+    """
 
     group: str = ""
     name: str
@@ -47,6 +52,9 @@ class Row:
     low: float
     high: float
     against: str = LOOP
+    operations: float = 0.0
+    precision: str = ""
+    share: float = 0.0
 
     @classmethod
     def of(cls, name: str, unit: str, ours: Sequence[float], reference: Sequence[float], against: str = LOOP) -> "Row":
@@ -60,7 +68,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """A row whose two sides are still to be timed; `count` pieces a call give a rate, 0 gives seconds."""
+    """A row whose two sides are still to be timed; `count` pieces a call give a rate, 0 gives seconds.
+
+    `operations` are those of a piece of ours, where they are known, in a `precision`.
+    """
 
     name: str
     unit: str
@@ -68,6 +79,8 @@ class Timed:
     ours: Callable[[], object]
     reference: Callable[[], object]
     against: str = LOOP
+    operations: float = 0.0
+    precision: str = ""
 
     def measure(self, repeats: int, device: torch.device) -> Row:
         """Time both sides in turns after one round that does not count: what slows the machine slows both."""
@@ -80,7 +93,8 @@ class Timed:
                 synchronise(device)
                 times.append(time.perf_counter() - start)
         ours, theirs = ([self.count / each if self.count else each for each in times[1:]] for times in seconds)
-        return Row.of(self.name, self.unit, ours, theirs, self.against)
+        row = Row.of(self.name, self.unit, ours, theirs, self.against)
+        return replace(row, operations=self.operations * row.ours, precision=self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +109,29 @@ def synchronise(device: torch.device) -> None:
     """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def count_operations(work: Callable[[], object]) -> float:
+    """Floating-point operations of the convolutions and matrix products of a call, two for a multiplication and sum."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
+
+
+def peaks(device: torch.device, side: int) -> dict[str, float]:
+    """Operations per second of a product of square matrices by precision, the best of several: NAME => 1/s."""
+    found: dict[str, float] = {}
+    for dtype in (torch.float32, torch.bfloat16) if has_bfloat16(device) else (torch.float32,):
+        matrix = torch.ones(side, side, device=device, dtype=dtype)
+        seconds = []
+        for _ in range(6):
+            synchronise(device)
+            start = time.perf_counter()
+            matrix @ matrix
+            synchronise(device)
+            seconds.append(time.perf_counter() - start)
+        found[NAMES[dtype]] = 2 * side**3 / min(seconds)
+    return found
 
 
 def scene(seed: int, key: str, size_wh: tuple[int, int]) -> Image:
@@ -138,9 +175,10 @@ class Machine:
     threads: int
     versions: dict[str, str]
     load: tuple[float, float]
+    peaks: dict[str, float]  # operations per second of a matrix product, by precision
 
     @classmethod
-    def of(cls, compute: ComputeConfig, device: torch.device, load_before: float) -> "Machine":
+    def of(cls, compute: ComputeConfig, device: torch.device, load_before: float, peaks: dict[str, float]) -> "Machine":
         """Describe the machine after the work."""
         libraries = ("torch", "numpy", "pillow", "opencv-python-headless")
         return cls(
@@ -154,6 +192,7 @@ class Machine:
             versions={"calco": __version__, "python": platform.python_version()}
             | {name: version(name) for name in libraries},
             load=(round(load_before, 2), round(os.getloadavg()[0], 2)),
+            peaks=peaks,
         )
 
     def lines(self) -> list[str]:
@@ -162,6 +201,8 @@ class Machine:
             f"{self.date}, {self.processor}, {self.cores} cores, {self.memory_gib:.0f} GiB",
             f"{self.device} in {self.precision}, the reference in float32; threads: {self.threads} for both",
             ", ".join(f"{name} {number}" for name, number in self.versions.items()),
+            "peak, by a matrix product: "
+            + ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in self.peaks.items()),
             f"load average {self.load[0]:.1f} before, {self.load[1]:.1f} after (this work is in it)",
         ]
 
@@ -222,6 +263,11 @@ class Setting:
         """Return one step of ours on the same pairs each time."""
         networks, (pairs, _) = Networks(self.train_config(batch), 3, 3, self.device), self.noise(batch)
         return lambda: training_step(networks, [pairs])
+
+    @property
+    def precision(self) -> str:
+        """Name of the precision of convolutions."""
+        return NAMES[choose_precision(self.config.precision, self.device)]
 
     @cached_property
     def pairs(self) -> Path:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from calco import imaging, journal
 from calco.benchmarks import reference
-from calco.benchmarks.setting import Row, Setting, Skipped, Timed, one_thread, scene, write_images
+from calco.benchmarks.setting import Row, Setting, Skipped, Timed, count_operations, one_thread, scene, write_images
 from calco.console import console
 from calco.data.config import PrepareConfig
 from calco.data.dataset import PairDataset, batches
@@ -43,7 +43,7 @@ from calco.inference.translator import Translator, load
 from calco.inference.video import VideoOptions, translate_video
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.networks.machine import has_bfloat16, make_ready
+from calco.networks.machine import NAMES, has_bfloat16, make_ready
 from calco.records import to_record, write_yaml
 from calco.training.config import KeepConfig, LimitConfig, small
 from calco.training.pairs import Batch, load_batch, open_data
@@ -62,10 +62,11 @@ def training(setting: Setting) -> Rows:
     """Steps of both networks on pairs in memory."""
     for batch in setting.sizes.batches:
         steps = max(1, 4 // batch)  # small batches are over soon: several of them make one measurement
-        loop, (_, loaded) = setting.reference(), setting.noise(batch)
+        loop, (_, loaded), step = setting.reference(), setting.noise(batch), setting.our_step(batch)
         yield Timed(
             name=f"training step, batch {batch}", unit="images/s", count=batch * steps,
-            ours=_times(steps, setting.our_step(batch)), reference=_times(steps, partial(loop.step, *loaded)),
+            ours=_times(steps, step), reference=_times(steps, partial(loop.step, *loaded)),
+            operations=count_operations(step) / batch, precision=setting.precision,
         )  # fmt: skip
 
 
@@ -79,10 +80,14 @@ def inference(setting: Setting) -> Rows:
         )
         for side, count in ((sizes.size, sizes.drawn), (sizes.large, max(1, sizes.drawn // 8))):
             images = [scene(setting.config.seed, f"drawn {number}", (side, side)) for number in range(count)]
+            with torch.no_grad():
+                shown = torch.zeros(1, 3, side, side, device=setting.device)
+                operations = count_operations(partial(networks.generator, shown))
             yield Timed(
                 name=f"inference at {side}x{side}, {_named(precision)}", unit="images/s", count=count,
                 ours=_each(partial(model, native=True), images),
                 reference=_each(loop.draw, [Pillow.fromarray(image) for image in images]),
+                operations=operations, precision=NAMES[precision],
             )  # fmt: skip
     yield from _backends(setting)
 

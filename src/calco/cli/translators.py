@@ -160,10 +160,10 @@ def bench(args: list[str]) -> None:
     if done.rows:
         table = Table(box=None, header_style="bold")
         for place, heading in enumerate(HEADINGS):
-            table.add_column(heading, justify="right" if 0 < place < 5 else "left", no_wrap=True)
+            table.add_column(heading, justify="right" if 0 < place < 6 else "left", no_wrap=True)
         for row in done.rows:
             table.add_row(*cells(row))
-        show(table, width=140)  # figures are not cut off where they go to a file or a narrow window
+        show(table, width=150)  # figures are not cut off where they go to a file or a narrow window
     for path in filter(None, (config.json, config.plot, config.markdown)):
         say(f"{path} is written")
 
