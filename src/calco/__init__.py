@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from calco.lazy import lazy_names
 
-# libgomp, the OpenMP of torch's wheels for Linux, lets a thread that waits for another one turn in a loop for several
-# milliseconds before it sleeps; beside another busy process it so takes the core from the very thread that it waits
-# for. 2000 turns bridge the gap between two layers. It is read once, when torch is imported.
+# libgomp, the OpenMP of torch's wheels for Linux, lets a thread that waits for another one turn in a loop, by default
+# 300,000 times, before it sleeps; beside another busy process it so takes the core from the very thread that it waits
+# for. 2,000 turns bridge the gap between two layers. It is read once, when torch is imported.
 if "OMP_WAIT_POLICY" not in _os.environ:
     _os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 

@@ -10,13 +10,9 @@ from dataclasses import replace
 
 import torch
 
+from calco.benchmarks.detectors import boxed_scenes, detector_step
 from calco.benchmarks.setting import Row, Setting, Skipped
 from calco.benchmarks.speed import Rows
-from calco.detection.learning import DetectTrainConfig
-from calco.detection.learning.setup import DetectionBatch
-from calco.detection.learning.train import DetectorNetworks
-from calco.detection.lite import LiteDetector
-from calco.detection.network import TargetObjects
 from calco.training.config import small
 from calco.training.step import Networks, training_step
 from calco.training.threads import ThreadChoice, possible_counts
@@ -35,7 +31,13 @@ def busy(setting: Setting) -> Rows:
     if setting.device.type != "cpu" or torch.get_num_threads() == 1:
         yield Skipped(what="busy", reason="it compares numbers of CPU threads, and there is one")
         return
-    for name, (batch, step) in {"small": _translator(setting), "lite": _detector(setting)}.items():
+    side, count = setting.sizes.detector
+    images = boxed_scenes(setting.config.seed, count, side)
+    steps = {
+        "small": _translator(setting),
+        "lite": (count, detector_step(setting, images, precision=setting.config.precision)),
+    }
+    for name, (batch, step) in steps.items():
         yield from _rows(setting, name, batch, step)
 
 
@@ -91,16 +93,6 @@ def _translator(setting: Setting) -> tuple[int, Callable[[], object]]:
     config = replace(config, compute=setting.compute, generator=replace(config.generator, composition="plain"))
     networks, (pairs, _) = Networks(config, 3, 3, setting.device), setting.noise(config.optimiser.batch, side)
     return config.optimiser.batch, lambda: training_step(networks, [pairs])
-
-
-def _detector(setting: Setting) -> tuple[int, Callable[[], object]]:
-    """A step of the detector `lite`, with random weights, at its own batch and size."""
-    config = DetectTrainConfig(images="noise", compute=setting.compute)
-    batch, side = config.optimiser.batch, min(config.size, setting.sizes.size)
-    networks = DetectorNetworks(config, LiteDetector(2), setting.device)
-    objects = TargetObjects(torch.tensor([0, 1]), torch.tensor([[0.3, 0.3, 0.4, 0.4]] * 2), torch.empty(0, 4))
-    images = setting.noise(batch, side)[0].input
-    return batch, lambda: networks.step([DetectionBatch(images, [objects] * batch)])
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from calco.benchmarks.setting import Setting, Timed, scene
+from calco.benchmarks.setting import Setting, Timed, count_operations, scene
 from calco.benchmarks.speed import Rows
 from calco.data.sample import generator
 from calco.detection.learning import DetectTrainConfig
@@ -25,7 +25,7 @@ def detectors(setting: Setting) -> Rows:
     """Steps of the default detector, with its average, on generated photographs with boxes."""
     side, batch = setting.sizes.detector
     images = boxed_scenes(setting.config.seed, batch, side)
-    plain = _step(setting, images, precision="fp32")
+    plain = detector_step(setting, images, precision="fp32")
 
     def reference() -> None:
         with torch_kernels():
@@ -33,14 +33,16 @@ def detectors(setting: Setting) -> Rows:
 
     yield Timed(
         name=f"detector training step at {side}x{side}, batch {batch}", unit="images/s", count=batch,
-        ours=_step(setting, images, precision=setting.config.precision), reference=reference,
-        against="the same network on torch's kernels, float32",
+        ours=detector_step(setting, images, precision=setting.config.precision), reference=reference,
+        against="the same network on torch's kernels, float32", operations=count_operations(plain) / batch,
+        precision=setting.precision,
     )  # fmt: skip
 
 
-def _step(
+def detector_step(
     setting: Setting, images: DetectionBatch, *, precision: Literal["auto", "fp32", "bf16"]
 ) -> Callable[[], object]:
+    """Return one step of the default detector on the same images each time."""
     torch.manual_seed(setting.config.seed)
     config = DetectTrainConfig(size=images.images.shape[-1])
     config = replace(config, compute=replace(setting.compute, precision=precision))

@@ -39,7 +39,7 @@ def prefer_onednn(network: nn.Module, device: torch.device) -> None:
     (`use_mkldnn` in aten/src/ATen/native/Convolution.cpp). A filter of one pixel computes the same with any dilation.
     """
     for module in network.modules():
-        if device.type == "cpu" and isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
+        if enabled(device) and isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
             module.dilation = (2, 2)
 
 
