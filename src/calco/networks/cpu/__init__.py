@@ -36,7 +36,7 @@ def prefer_onednn(network: nn.Module, device: torch.device) -> None:
     """Let oneDNN compute the 1x1 convolutions that do not call `pointwise`, with one thread and small batches too.
 
     In float32, torch leaves those of batches below 16 to `_slow_conv2d` then, in both passes, unless they are dilated
-    (`use_mkldnn` in aten/src/ATen/native/Convolution.cpp). A filter of one pixel computes the same with any dilation.
+    (`use_mkldnn` in aten/src/ATen/native/Convolution.cpp), which changes nothing about a filter of one pixel.
     """
     for module in network.modules():
         if enabled(device) and isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
@@ -162,11 +162,12 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Mix the channels of each pixel, as `F.conv2d` with a 1x1 kernel: N, C, H, W; D, C, 1, 1 => N, D, H, W.
 
     With channels last this is one matrix product. In float32 torch chooses among oneDNN and a kernel of its own by the
-    number of threads and images, and that kernel zeroes and copies maps.
+    number of threads and images, and that kernel zeroes and copies maps; with a dilation, which changes nothing about a
+    filter of one pixel, it takes oneDNN.
     """
     if learning_dtype(x) == torch.float32 and x.is_contiguous(memory_format=torch.channels_last):
         return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
-    return F.conv2d(x, weight, bias)
+    return F.conv2d(x, weight, bias, dilation=2 if runs(x) else 1)
 
 
 def relu6_(x: Tensor) -> Tensor:
