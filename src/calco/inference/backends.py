@@ -468,7 +468,7 @@ def _opened(folder: Path, chosen: Mapping[str, Any]) -> Backend:
     """Open the backend of a record."""
     file = folder / Path(str(chosen["file"])).name
     if not file.is_file() or digest(file) != chosen["digest"]:
-        raise CalcoError(f"{file} is missing or damaged; remove the folder {folder}, and it is built again")
+        raise CalcoError(f"the backend in {folder} is missing or damaged; remove that folder, and it is built again")
     needs(chosen["backend"], extra="export,openvino")
     return _running(chosen["backend"], chosen["precision"], file)
 
