@@ -63,7 +63,9 @@ class RunData(Generic[D]):
         damaged = self.train.damaged | self.validation.damaged
         used = {item.key for items in self.splits.values() for item in items}
         unused = [item.key for item in self.source.items if item.key not in used]
-        unsplit = dict.fromkeys(unused, "too near to another split, or in a group with it")
+        unsplit = dict.fromkeys(
+            unused, "in no split: beyond --split.training, too near to another split, or in a group with it"
+        )
         return dict(self.source.left_out) | unsplit | {key: damaged[key] for key in sorted(damaged)}
 
 
