@@ -26,7 +26,7 @@ SHARE: Final = "@"
 def all_variants(config: AblateConfig, given: Mapping[str, TrainConfig] | None = None) -> dict[str, TrainConfig]:
     """Return the configuration of each variant by its name, with the limit that all of them share.
 
-    A variant ends earlier by its own epochs, as it would in calco train: best learns colour in twelve.
+    A variant ends earlier by a limit of its own, as it would in calco train: best learns colour in 250 steps.
 
     Args:
         config: Presets, variants and options.
@@ -61,7 +61,7 @@ def all_variants(config: AblateConfig, given: Mapping[str, TrainConfig] | None =
     _check_alike(found)
     minutes = 0.0 if config.steps else config.minutes
     limited = {
-        name: replace(each, limit=replace(each.limit, steps=config.steps, minutes=minutes))
+        name: replace(each, limit=replace(each.limit, steps=config.steps or each.limit.steps, minutes=minutes))
         for name, each in found.items()
     }
     if config.shares == (1.0,):

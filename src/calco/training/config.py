@@ -284,7 +284,8 @@ def best(recipe: str = "auto", holes: str = "auto") -> TrainConfig:
             generator=replace(config.generator, mirrored=True),
             objective=replace(config.objective, gan="none", pixel_weight=60, colour_weight=15),
             optimiser=replace(config.optimiser, batch=8, half_size_until=0, ema=0.995),
-            limit=LimitConfig(epochs=12, minutes=15),  # after which a few hundred images are learned by heart
+            # After so many steps a few hundred images are learned by heart; holes leave more to learn.
+            limit=LimitConfig(epochs=0, steps=480 if "erase" in steps else 250, minutes=15),
         )
     if "erase" in steps:
         # The middle of all that could stand in a hole has the least error; an adversary would draw one of them.
