@@ -150,7 +150,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, Path]:
     """Every group, as small as it can be, with all files."""
     folder = tmp_path_factory.mktemp("bench")
     page = folder / "page.md"
-    page.write_text(f"before `{BEGIN}` and `{END}`\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"before `{BEGIN}` and `{END}`\n{BEGIN}\nearlier rows\n{END}\nafter\n")
     config = BenchConfig(
         repeats=1, threads=1, device="cpu", json=f"{folder}/bench.json", plot=f"{folder}/bench.svg", markdown=str(page)
     )
@@ -182,7 +182,7 @@ def test_the_page_holds_the_table_in_its_place(measured: tuple[Bench, Path]) -> 
     done, folder = measured
     page = (folder / "page.md").read_text()
     assert page.startswith(f"before `{BEGIN}` and `{END}`\n{BEGIN}\n\n- ") and page.endswith("after\n")
-    assert "old" not in page
+    assert "earlier rows" not in page
     assert all(f"| {line.name} |" in page for line in done.rows)
     assert done.machine.processor in page
 
