@@ -93,15 +93,13 @@ class DataScores:
         """Scores against pairs: metric => name => numbers of pairs and scores; empty where all learned from as many."""
         if len({each.pairs for each in self.variants.values()}) < 2:
             return {}
-        names = dict.fromkeys(name.split(SHARE)[0] for name in self.variants)
+        by_name: dict[str, list[VariantScores]] = {}
+        for name, each in self.variants.items():
+            by_name.setdefault(name.split(SHARE)[0], []).append(each)
         return {
             key: {
-                base: sorted(
-                    (float(each.pairs), each.scores[key].mean)
-                    for name, each in self.variants.items()
-                    if name.split(SHARE)[0] == base
-                )
-                for base in names
+                name: sorted((float(each.pairs), each.scores[key].mean) for each in several)
+                for name, several in by_name.items()
             }
             for key in SHOWN
             if key in self.metrics
