@@ -51,6 +51,16 @@ def test_no_model_from_the_time_of_half_the_size_is_the_best(
     assert marks == ["kept until images have their full size"] * 2 + ["best yet, kept"]
 
 
+def test_no_model_from_before_the_adversary_is_the_best(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "calco")
+    late = ObjectiveConfig(gan="hinge", gan_from=0.9)
+    train(tiny(images, tmp_path / "run", objective=late, jitter=JitterConfig(**SIZED)), progress=False)
+    marks = [line.split("*")[-1].strip() for line in caplog.messages if "SSIM" in line]
+    assert marks == ["kept until the adversary has begun"] * 2 + ["best yet, kept"]
+
+
 def test_the_adversary_learns_only_in_the_last_part(images: Path, tmp_path: Path) -> None:
     # Without dropout, whose random numbers would be others beside a discriminator's first weights.
     still = GeneratorConfig(depth=3, filters=4, dropout=0)

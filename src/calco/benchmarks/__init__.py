@@ -9,7 +9,7 @@ from calco.records import check_numbers
 
 GROUPS: Final = (
     "training", "presets", "detectors", "busy", "inference", "backends", "video", "data", "build", "memory", "large",
-    "processes", "boxes", "crime", "start", "evaluation", "exact",
+    "processes", "boxes", "crime", "start", "evaluation", "exact", "quality",
 )  # fmt: skip
 """Groups of rows, in the order of the table."""
 
@@ -20,7 +20,7 @@ class BenchConfig:
 
     only: str = ""
     """Groups of rows, with commas between them: training, presets, detectors, busy, inference, backends, video, data,
-    build, memory, large, processes, boxes, crime, start, evaluation, exact; by default all of them."""
+    build, memory, large, processes, boxes, crime, start, evaluation, exact, quality; by default all of them."""
 
     repeats: int = 5
     """Number of measurements of each, ours and the reference in turns; the medians count."""
@@ -91,4 +91,11 @@ class Sizes:
     exact_filters: int = 16
     exact_steps: int = 300
     exact_seeds: int = 3
+    quality_size: int = 128  # side of the drawings of which trainings are compared
+    quality_depth: int = 5  # of the U-Net of ours
+    quality_depth_reference: int = 7  # the published U-Net 128
+    quality_drawings: int = 400
+    quality_steps: int = 25  # between two validations
+    quality_l1: float = 0.1  # which both must reach
+    quality_seconds: float = 600  # after which they are given up
     started: tuple[str, ...] = ("--help", "train --help", "evaluate --help", "translate --help", "detect train --help")

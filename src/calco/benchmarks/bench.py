@@ -48,6 +48,7 @@ ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "start": speed.start,
     "evaluation": answers.evaluation,
     "exact": answers.curves,
+    "quality": presets.quality,
 }
 
 

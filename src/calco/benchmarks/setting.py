@@ -4,6 +4,8 @@ import contextlib
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,24 +13,28 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from calco import imaging
+from calco import imaging, journal
 from calco.benchmarks import BenchConfig, Sizes
 from calco.benchmarks.reference import Reference
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.sample import generator
+from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.machine import NAMES, choose_precision, has_bfloat16, processor
+from calco.records import to_record, write_yaml
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
 from calco.training.pairs import Batch
+from calco.training.run_folder import CONFIG_FORMAT
 from calco.training.step import Networks, training_step
 from calco.version import __version__
 
@@ -263,6 +269,17 @@ class Setting:
         """Return one step of ours on the same pairs each time."""
         networks, (pairs, _) = Networks(self.train_config(batch), 3, 3, self.device), self.noise(batch)
         return lambda: training_step(networks, [pairs])
+
+    def log_of(self, config: TrainConfig, folder: Path) -> list[dict[str, Any]]:
+        """Train in a program of its own, as a user does, into a folder; return the rows of its log."""
+        page = self.folder / f"{folder.name}.yaml"
+        write_yaml(page, {"trains": "translator", "format": CONFIG_FORMAT, **to_record(config)}, "calco bench")
+        command = [sys.executable, "-m", "calco", "train", "--config", str(page), "--out", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
+            raise CalcoError(f"a training of the bench failed ({reason}); leave its group out with --only")
+        return journal.read(folder / "log.jsonl")
 
     @property
     def precision(self) -> str:

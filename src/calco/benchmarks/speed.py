@@ -25,7 +25,7 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from calco import imaging, journal
+from calco import imaging
 from calco.benchmarks import reference
 from calco.benchmarks.setting import Row, Setting, Skipped, Timed, count_operations, one_thread, scene, write_images
 from calco.console import console
@@ -44,10 +44,8 @@ from calco.inference.video import VideoOptions, translate_video
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.machine import NAMES, has_bfloat16, make_ready
-from calco.records import to_record, write_yaml
 from calco.training.config import KeepConfig, LimitConfig, small
 from calco.training.pairs import Batch, load_batch, open_data
-from calco.training.run_folder import CONFIG_FORMAT
 from calco.training.step import Networks, training_step
 from calco.video.reading import Video
 from calco.video.writing import VideoWriter
@@ -386,14 +384,8 @@ def _rate(setting: Setting, folder: Path, processes: int, batch: int, steps: int
         limit=LimitConfig(epochs=0, steps=steps),
         keep=KeepConfig(log_steps=1, validation_pairs=1, samples=1, validate_steps=10 * steps, tensorboard=False),
     )
-    page = setting.folder / f"{folder.name}.yaml"
-    write_yaml(page, {"trains": "translator", "format": CONFIG_FORMAT, **to_record(config)}, "calco bench")
-    command = [sys.executable, "-m", "calco", "train", "--config", str(page), "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
-        raise CalcoError(f"the training in {processes} processes failed ({reason}); leave processes out with --only")
-    times = [float(line["time"]) for line in journal.read(folder / "log.jsonl") if "train" in line]
+    log = setting.log_of(config, folder)
+    times = [float(line["time"]) for line in log if "train" in line]
     return processes * batch * (len(times) - _WARM) / max(times[-1] - times[_WARM - 1], 0.01)
 
 

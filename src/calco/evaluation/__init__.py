@@ -73,8 +73,9 @@ class EvaluateConfig:
     seed: int = 0
     """Seed of the holes that the recipe erase makes, and of the bootstrap."""
 
-    recipe: Annotated[str | None, arg(metavar="FILE.py:NAME")] = None
-    """Place of a custom recipe's file on this machine, such as my.py:fade."""
+    recipe: Annotated[str | None, arg(metavar="RECIPE")] = None
+    """aligned: score on pairs as they are stored, although the model's recipe makes its inputs (sketches by hand
+    instead of generated ones); or the place of a custom recipe's file on this machine, such as my.py:fade."""
 
     allow_code: bool = False
     """Run the code of a custom recipe although nobody has named it on this machine."""

@@ -19,7 +19,7 @@ from calco.data.config import JitterConfig, SourceConfig
 from calco.data.curation import limited
 from calco.data.dataset import PairDataset
 from calco.data.recipe_config import RecipeConfig
-from calco.data.recipes import build_recipe, recipe_here, recipe_title, steps_of
+from calco.data.recipes import build_recipe, has_class_targets, recipe_here, recipe_title, steps_of
 from calco.data.sample import Pair
 from calco.data.source import Item, Source, settled
 from calco.data.sources import is_elsewhere, open_source, remembered
@@ -43,6 +43,7 @@ from calco.report.page import count, write_page
 from calco.work import Engine, prefetched, results
 
 HERE: Final = Engine(jobs=1)
+STORED: Final = "aligned"
 _OF_SOURCE: Final = ("source", "input", "target", "direction")
 _log = logging.getLogger(__name__)
 
@@ -131,12 +132,22 @@ def _loaded(model: str | Path, steps: int | None) -> Translator:
 
 def _info_here(info: ModelInfo, config: EvaluateConfig) -> ModelInfo:
     """Return the description of a model with the recipe and the masks of this machine."""
-    recipe = recipe_here(info.recipe, config.recipe)
+    recipe = _as_stored(info.recipe) if config.recipe == STORED else recipe_here(info.recipe, config.recipe)
     if config.masks is not None:
         holes = recipe.erase.holes if recipe.erase.masks else "masks"
         recipe = replace(recipe, erase=replace(recipe.erase, masks=config.masks, holes=holes))
     steps = info.generator.bridge_steps if config.steps is None else config.steps
     return replace(info, recipe=recipe, generator=replace(info.generator, bridge_steps=steps))
+
+
+def _as_stored(recipe: RecipeConfig) -> RecipeConfig:
+    """Return the recipe that takes pairs as they are stored, for a model whose own recipe makes its inputs."""
+    if has_class_targets(recipe):
+        raise UsageError(
+            f"--recipe {STORED} takes pairs as they are stored, and the model paints classes, which its own recipe "
+            f"{recipe_title(recipe.recipe)} reads from masks; leave --recipe out"
+        )
+    return replace(recipe, recipe=STORED)
 
 
 def compare(config: CompareConfig) -> tuple[dict[str, Scorecard], Path]:

@@ -92,7 +92,7 @@ class Validation:
     sheet: Image  # of samples, HWC uint8 RGB
     summary: str  # one line for the log
     notes: list[str] = field(default_factory=list)  # each to be logged once in a run
-    provisional: bool = False  # of networks that do not see images as in the end yet, so that no later one is worse
+    provisional: str = ""  # of networks that do not learn as in the end yet, so that no later one is worse: until when
 
 
 class Task(ABC, Generic[B]):

@@ -361,7 +361,7 @@ class Trainer(Generic[B]):
         log.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=result.scores)
         imaging.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", result.sheet)
         log.image(self.step, "samples", result.sheet)
-        mark = "best yet, kept" if better else "kept until images have their full size" if result.provisional else ""
+        mark = "best yet, kept" if better else f"kept until {result.provisional}" if result.provisional else ""
         LOG.info(result.summary + (f"  * {mark}" if mark else ""))
         if better:
             self.best, self.stale = score, 0

@@ -194,9 +194,15 @@ class Translation(Task[Batch]):
         caption += f"IoU {_shown('iou', scores)}" if "iou" in scores else f"PSNR {_shown('psnr', scores)} dB"
         summary = f"{caption}  SSIM {_shown('ssim', scores)}"
         sheet = sample_sheet(triples, caption)
-        return Validation(
-            scores=scores, sheet=sheet, summary=summary, notes=notes, provisional=self.networks.halves
-        )  # fmt: skip
+        return Validation(scores=scores, sheet=sheet, summary=summary, notes=notes, provisional=self._provisional())
+
+    def _provisional(self) -> str:
+        """Return until when no model counts as the best; without an adversary it often scores better and looks worse."""
+        objective = self.config.objective
+        if self.networks.halves:
+            return "images have their full size"
+        awaits = not self.networks.adversarial and objective.gan != "none" and objective.gan_from < 1
+        return "the adversary has begun" if awaits else ""
 
     def _score(self, translator: Translator) -> tuple[dict[str, float], list[Triple], dict[str, list[str]]]:
         """Return mean scores (of painted classes IoU and Dice too), samples, and by metric the keys without a score."""

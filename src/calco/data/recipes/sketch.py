@@ -21,7 +21,7 @@ def draw(image: Image, config: SketchConfig, rng: np.random.Generator) -> Image:
     share = config.softness if style == "pencil" else PEN
     lines = SKETCHES[style](grey, max(0.5, weight * share * min(grey.shape)), rng)
     if wobble:
-        lines = _shaken(lines, wobble * min(grey.shape), rng)
+        lines = shaken(lines, wobble * min(grey.shape), rng)
     if paper:
         lines = _on_paper(lines, paper, rng)
     return as_dtype(lines[..., None], image.dtype)
@@ -127,7 +127,7 @@ def _lines(edges: npt.NDArray[np.uint8], width: float) -> Plane:
     return np.asarray(1 - np.clip(2 * (width / 2 + 0.75 - distance), 0, 1), np.float32)
 
 
-def _shaken(lines: Plane, reach: float, rng: np.random.Generator) -> Plane:
+def shaken(lines: Plane, reach: float, rng: np.random.Generator) -> Plane:
     """Shift lines by up to `reach` pixels, as an unsteady hand does."""
     import cv2
 
