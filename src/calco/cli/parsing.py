@@ -33,7 +33,7 @@ COMMON: Final[dict[str, str]] = {
 """Options that `--help` shows of verbs with many; `--help-all` shows all of them."""
 
 _EPILOGUE: Final = (
-    "--config FILE: repeats the run of a config.yaml. --resume RUN: resumes a run as if it had not been interrupted. "
+    "--config FILE: repeats the run of a config.yaml. --resume RUN: resumes a run where it stopped. "
     "--dry-run: prints the whole configuration, a summary of the images and the {size}, then exits."
 )
 

@@ -62,7 +62,7 @@ def run_task(kind: type[Task[Any]], config: Any, *, resume: bool, progress: bool
     Args:
         kind: Class of the task.
         config: Whole configuration; `out` names the folder of the run.
-        resume: Resume the run in `out` from its last checkpoint, as if it had not been interrupted.
+        resume: Resume the run in `out` from its last checkpoint; on a CPU with a fixed number of threads, bit for bit.
         progress: Show the progress line.
 
     Raises:

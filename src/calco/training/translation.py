@@ -60,7 +60,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
 
     Args:
         config: Whole configuration; `out` names the folder of the run.
-        resume: Resume the run in `out` from its last checkpoint, as if it had not been interrupted.
+        resume: Resume the run in `out` from its last checkpoint; on a CPU with a fixed number of threads, bit for bit.
         progress: Show the progress line.
 
     Returns:
@@ -197,7 +197,7 @@ class Translation(Task[Batch]):
         return Validation(scores=scores, sheet=sheet, summary=summary, notes=notes, provisional=self._provisional())
 
     def _provisional(self) -> str:
-        """Return until when no model counts as the best; without an adversary it often scores better and looks worse."""
+        """Return until when no model counts as the best: without an adversary it often scores better, but looks worse."""
         objective = self.config.objective
         if self.networks.halves:
             return "images have their full size"

@@ -59,7 +59,7 @@ def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress:
 
     Args:
         config: Whole configuration; `out` names the folder of the run.
-        resume: Resume the run in `out` from its last checkpoint, as if it had not been interrupted.
+        resume: Resume the run in `out` from its last checkpoint; on a CPU with a fixed number of threads, bit for bit.
         progress: Show the progress line.
 
     Returns:
