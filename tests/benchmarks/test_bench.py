@@ -32,7 +32,8 @@ TINY = Sizes(
     size=32, product=64, depth=5, filters=4, batches=(2,), preset_sizes=(64, 64), detector=(64, 2), large=64, drawn=8,
     pairs=24, together=(2,), steps=4, photographs=4,
     photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
-    scored=3, exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
+    scored=3, exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2, quality_size=32,
+    quality_depth=5, quality_depth_reference=5, quality_drawings=24, quality_steps=2, quality_seconds=60,
     started=("--help",),
 )  # fmt: skip
 
@@ -212,6 +213,16 @@ def test_the_operations_of_a_step_are_counted() -> None:
     assert count_operations(lambda: matrix @ matrix) == 2 * 8**3
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_the_operations_of_grouped_convolutions_are_counted(groups: int, transposed: bool) -> None:
+    kind = torch.nn.ConvTranspose2d if transposed else torch.nn.Conv2d
+    layer, image = kind(4, 4, 3, padding=1, groups=groups), torch.ones(2, 4, 5, 5, requires_grad=True)
+    forward = 2 * 2 * 25 * layer.weight.numel()  # a multiplication and a sum for each pixel of both and each weight
+    assert count_operations(lambda: layer(image)) == forward
+    assert count_operations(lambda: layer(image).sum().backward()) == 3 * forward  # and the gradients of both
+
+
 def test_the_parts_of_a_step_of_best_add_up_to_it() -> None:
     done = bench(BenchConfig(only="presets", repeats=1, threads=1, device="cpu", precision="fp32"), TINY)
     assert not done.skipped
@@ -220,6 +231,14 @@ def test_the_parts_of_a_step_of_best_add_up_to_it() -> None:
     assert all(row.unit == "images/s" and row.against == "small at 64x64, float32" for row in rates)
     assert len(parts) == 4 and all(row.ours > 0 and row.against == "the whole step of best at 64x64" for row in parts)
     assert sum(row.ratio for row in parts) >= 1 - 1e-6, "more where a part is lost in the noise"
+
+
+def test_quality_over_time_or_why_it_is_not_reached() -> None:
+    config = BenchConfig(only="quality", repeats=1, threads=1, device="cpu", precision="fp32")
+    (row,) = bench(config, replace(TINY, quality_l1=0.9)).rows
+    assert row.unit == "s" and row.ours > 0 and row.name.startswith("until 0.9 L1 on ")
+    never = bench(config, replace(TINY, quality_l1=0, quality_seconds=1))
+    assert not never.rows and "ours and the reference did not reach it within 1 s" in never.skipped["quality"]
 
 
 def test_an_evaluation_takes_longer_than_its_model() -> None:

@@ -1,6 +1,7 @@
 """What all rows share: how they are measured, the sizes of their work, and images from a seed."""
 
 import contextlib
+import math
 import os
 import platform
 import statistics
@@ -119,9 +120,18 @@ def synchronise(device: torch.device) -> None:
 
 def count_operations(work: Callable[[], object]) -> float:
     """Floating-point operations of the convolutions and matrix products of a call, two for a multiplication and sum."""
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _backward}) as counter:
         work()
     return float(counter.get_total_flops())
+
+
+def _backward(
+    out: Sequence[int], given: Sequence[int], weight: Sequence[int], _bias: object, _stride: object, _padding: object,
+    _dilation: object, transposed: bool, _output_padding: object, _groups: object, wanted: Sequence[bool], **_: object,
+) -> int:  # fmt: skip
+    """Operations of the gradients of a convolution; torch's own formula counts each group as if it had all channels."""
+    places = given if transposed else out
+    return 2 * places[0] * math.prod(places[2:]) * math.prod(weight) * (wanted[0] + wanted[1])
 
 
 def peaks(device: torch.device, side: int) -> dict[str, float]:

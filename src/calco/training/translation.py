@@ -197,7 +197,7 @@ class Translation(Task[Batch]):
         return Validation(scores=scores, sheet=sheet, summary=summary, notes=notes, provisional=self._provisional())
 
     def _provisional(self) -> str:
-        """Return until when no model counts as the best: without an adversary it often scores better, but looks worse."""
+        """Return until when no model counts as the best: without an adversary scores are often better, images worse."""
         objective = self.config.objective
         if self.networks.halves:
             return "images have their full size"
