@@ -94,8 +94,7 @@ class Translator(Network):
             raise CalcoError(f"noise seed is {noise_seed}; it must lie between 0 and 2**63 - 1: for example 7")
         if noise_seed is not None and self.backend is not None:
             raise CalcoError(f"{self.backend.name} has no dropout, so there is no variety; leave the noise seed out")
-        if mask is not None and not (getattr(mask, "dtype", None) == np.bool_ and mask.ndim in (2, 3)):
-            mask = imaging.as_image(mask, "the mask")
+        mask = _as_mask(mask)
         height, width = image.shape[:2]
         with enough_memory(f"the image has {width}x{height} pixels: close other programs, or give a smaller one"):
             if height * width > imaging.LARGE:
@@ -103,6 +102,37 @@ class Translator(Network):
             with torch.inference_mode(), varied(self.backbone, noise_seed):
                 prepared, seen = self._prepared(image, mask, native)
                 return self._composed(prepared, self.maps(seen), image.dtype)
+
+    def many(self, images: Sequence[Image], *, masks: Sequence[Image | None] = ()) -> list[Image]:
+        """Translate several images to the same bits as one call for each, in less time where they can go together.
+
+        Args:
+            images: As of a call, of any sizes.
+            masks: Mask of each image or None; by default no image has one.
+
+        Returns:
+            An image for each, as of a call.
+
+        Raises:
+            CalcoError: As of a call, for the first image that cannot be used.
+        """
+        asked = list(zip(images, masks or [None] * len(images), strict=True))
+        done: dict[int, Image] = {}
+        ready: dict[tuple[int, ...], list[tuple[int, Image, Tensor, Tensor]]] = {}
+        with torch.inference_mode():
+            for place, (given, mask) in enumerate(asked):
+                image = imaging.as_image(given)
+                if not self.goes_together or image.shape[0] * image.shape[1] > imaging.LARGE:
+                    done[place] = self(image, mask=mask)
+                    continue
+                prepared, seen = self._prepared(image, _as_mask(mask), native=False)
+                ready.setdefault(tuple(seen.shape), []).append((place, image, prepared, seen))
+            with enough_memory(f"{len(asked)} images go through the network at once: close other programs"):
+                for group in ready.values():
+                    outputs = self.maps_of([seen for *_, seen in group])
+                    for (place, image, prepared, _), maps in zip(group, outputs, strict=True):
+                        done[place] = self._composed(prepared, maps, image.dtype)
+        return [done[place] for place in range(len(asked))]
 
     def _prepared(self, image: Image, mask: Image | None, native: bool) -> tuple[Tensor, Tensor]:
         """Prepare an image for the network: 1, C, H, W at its own size, and 1, C, h, w at the network's."""
@@ -139,6 +169,13 @@ class Translator(Network):
         filled = imaging.resize(imaging.to_image(prepared[0, :-1].cpu(), np.float32), size_wh, how)
         holes = F.interpolate(prepared[:, -1:], size_wh[::-1], mode="area")
         return torch.cat([self.tensor(filled), holes], 1)
+
+
+def _as_mask(mask: Image | None) -> Image | None:
+    """Check a mask that a caller gives: HW or HWC bool, or an image."""
+    if mask is None or (getattr(mask, "dtype", None) == np.bool_ and mask.ndim in (2, 3)):
+        return mask
+    return imaging.as_image(mask, "the mask")
 
 
 def model_folder(path: str | Path) -> Path:
@@ -326,6 +363,8 @@ class ExportedTranslator(Translator):
         if noise_seed is not None:
             raise CalcoError("an exported model has no dropout, so there is no variety; leave --noise-seed out")
         return super().__call__(image, mask=mask, native=native)
+
+    goes_together = False
 
     @property
     def backbone(self) -> nn.Module:
