@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, Literal
 
 from PIL import Image as Pillow
 
-from calco.errors import CalcoError, MissingExtraError
+from calco.errors import CalcoError, DataError, MissingExtraError
 from calco.files import list_files
 
 LOG = logging.getLogger(__name__)
@@ -35,6 +35,11 @@ FORMATS: Final[dict[str, str]] = {
 IMAGE_SUFFIXES: Final[frozenset[str]] = frozenset(FORMATS)
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError,
               MemoryError, RuntimeError, struct.error, zlib.error, Pillow.DecompressionBombError)  # fmt: skip
+
+
+class TooLargeError(DataError):
+    """An image file claims more pixels than are read."""
+
 
 MAX_PIXELS: Final = 178_956_970
 """Pixels of the largest image that is read: where Pillow too suspects a file that is small and unpacks to gigabytes.
@@ -95,8 +100,8 @@ def check_size(name: str | Path, width: int, height: int, channels: int = 3, mos
         raise _too_large(name, f" ({width} x {height}{f' x {channels} channels' if channels > 4 else ''})", most)
 
 
-def _too_large(name: str | Path, claimed: str = "", most: int = MAX_PIXELS) -> CalcoError:
-    return CalcoError(
+def _too_large(name: str | Path, claimed: str = "", most: int = MAX_PIXELS) -> TooLargeError:
+    return TooLargeError(
         f"cannot read {name}: it claims to have too many pixels{claimed}; at most {most:,} are read: make it "
         "smaller, or cut it into parts"
     )

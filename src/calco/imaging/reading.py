@@ -254,18 +254,27 @@ def true_ending(path: str | Path) -> str:
 def _header(path: str | Path) -> Header | None:
     try:
         with Path(path).open("rb") as file:
-            if found := tiff.header(file, path):
-                return found
-            with opened(file, path) as image:
-                grey = image.mode in _GREY_MODES or image.mode.startswith("I")
-                # Pillow calls that of sixteen bits RGBA.
-                grey = grey or (image.format == "PNG" and _png_kind(file)[1] == _PNG_GREY_ALPHA)
-                # Pillow turns TIFF itself, and would unpack a PNG to look behind its pixels.
-                looks = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-                size_wh = image.size[::-1] if looks and orientation_of(image) >= 5 else image.size
-                return Header(size_wh, 1 if grey else 3, image.has_transparency_data)
+            return header_of(file, path)
     except (*UNREADABLE, CalcoError):
         return None
+
+
+def header_of(file: BinaryIO, name: str | Path) -> Header:
+    """Return the size, upright, and the channels that an open image file claims, before a pixel is decoded.
+
+    Raises:
+        CalcoError: If it claims more pixels than `MAX_PIXELS`; one of `UNREADABLE` if it cannot be read.
+    """
+    if found := tiff.header(file, name):
+        return found
+    with opened(file, name) as image:
+        grey = image.mode in _GREY_MODES or image.mode.startswith("I")
+        # Pillow calls that of sixteen bits RGBA.
+        grey = grey or (image.format == "PNG" and _png_kind(file)[1] == _PNG_GREY_ALPHA)
+        # Pillow turns TIFF itself, and would unpack a PNG to look behind its pixels.
+        looks = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        size_wh = image.size[::-1] if looks and orientation_of(image) >= 5 else image.size
+        return Header(size_wh, 1 if grey else 3, image.has_transparency_data)
 
 
 def turned_with(plane: Image, path: str | Path, height_width: tuple[int, ...]) -> Image:

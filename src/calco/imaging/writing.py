@@ -51,8 +51,13 @@ def write(path: str | Path, image: Image, *, like: str | Path | None = None, exa
     atomic_write(path, encode(image, str(path), like=like, exact=exact))
 
 
-def encode(image: Image, name: str, *, like: str | Path | None = None, exact: bool = False) -> bytes:
-    """Return the bytes that `write` writes; of the name only the ending counts, such as ".png"."""
+def encode(
+    image: Image, name: str, *, like: str | Path | None = None, exact: bool = False, fast: bool = False
+) -> bytes:
+    """Return the bytes that `write` writes; of the name only the ending counts, such as ".png".
+
+    `fast` compresses a PNG of eight bits in a third of the time, to a few per cent more bytes.
+    """
     kind = FORMATS.get(Path("x" + name if name.startswith(".") else name).suffix.lower())
     if kind is None:
         raise CalcoError(f"{name} ends in no known image format; use one of {' '.join(sorted(FORMATS))}")
@@ -74,7 +79,7 @@ def encode(image: Image, name: str, *, like: str | Path | None = None, exact: bo
         except UNREADABLE:  # the tags of the other file are broken
             return tiff.encode(image, alpha=alpha, extra=[])
     exact = exact or (kind in _LOSSLESS and like is not None and is_lossless(like))
-    return _flat(as_dtype(image, np.uint8), kind, name, _exif(like), exact=exact)
+    return _flat(as_dtype(image, np.uint8), kind, name, _exif(like), exact=exact, fast=fast)
 
 
 def write_strips(
@@ -84,12 +89,13 @@ def write_strips(
     tiff.write_strips(path, strips, shape, dtype, extra=_tags(like))
 
 
-def _flat(image: Image, kind: str, name: str, exif: bytes | None, *, exact: bool) -> bytes:
+def _flat(image: Image, kind: str, name: str, exif: bytes | None, *, exact: bool, fast: bool = False) -> bytes:
     """Encode eight bits by Pillow."""
     if kind == "HEIF":
         learn_heif(name)
     options = dict((_LOSSLESS if exact and kind in _LOSSLESS else _OPTIONS).get(kind, {}))
     options |= {} if exif is None else {"exif": exif}
+    options |= {"compress_level": 1} if fast and kind == "PNG" else {}
     if kind == "TIFF" and exif is not None:
         del options["compression"]  # the library that packs refuses EXIF's own directory
     pil = Pillow.fromarray(image[..., 0] if image.shape[2] == 1 else image)
