@@ -8,7 +8,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -23,16 +24,40 @@ _AT_ONCE: Final = 1000  # threads; connections beyond them are closed
 _SECONDS: Final = 30.0  # for a whole request, and for taking the answer
 
 
+@dataclass(frozen=True, kw_only=True)
+class HostRule:
+    """Names by which this machine may be asked: a page of another site reaches it under a name of that site."""
+
+    names: frozenset[str] = _OWN_NAMES
+    any_address: bool = False
+    """Answer requests to any IP address as well: a page of another site comes under a name."""
+
+    @classmethod
+    def of(cls, host: str, names: Iterable[str] = ()) -> "HostRule":
+        """Return the rule of a server that listens at `host`; `names` are further names of this machine."""
+        alone = host in _OWN_NAMES
+        name = socket.gethostname().lower()
+        short = name.partition(".")[0]
+        here = () if alone else (host, name, short, f"{short}.local")
+        return cls(names=_OWN_NAMES | {_host_of(name) for name in (*names, *here) if name}, any_address=not alone)
+
+    def allows(self, asked: Sequence[str]) -> bool:
+        """Return whether a request with these Host headers names this machine."""
+        host = _host_of(asked[0]) if len(asked) == 1 else ""
+        if host in self.names or not self.any_address:
+            return host in self.names
+        with contextlib.suppress(ValueError):
+            return bool(ipaddress.ip_address(host))
+        return False
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers a browser without a line on the terminal."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "Calco", ""
     timeout = _SECONDS
-    names: frozenset[str] = _OWN_NAMES
-    """Names by which this machine may be asked."""
-    any_address = False
-    """Answer requests to any IP address as well: a page of another site comes under a name."""
+    hosts = HostRule()
 
     def setup(self) -> None:
         """Read with one time limit for a whole request, however slowly it arrives."""
@@ -53,16 +78,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def welcome(self) -> bool:
         """Return whether a request names this machine; answer 403 if not."""
-        asked = self.headers.get_all("Host") or [""]
-        host = _host_of(asked[0])
-        known = host in self.names
-        if not known and self.any_address:
-            with contextlib.suppress(ValueError):
-                known = bool(ipaddress.ip_address(host))
-        if len(asked) > 1 or not known:
+        allowed = self.hosts.allows(self.headers.get_all("Host") or [])
+        if not allowed:
             self.send_error(403)
-            return False
-        return True
+        return allowed
 
     def answer(self, kind: str, data: bytes, *, code: int = 200, headers: Mapping[str, str] | None = None) -> None:
         """Send a whole answer: its media type, its bytes, the status of HTTP and further headers."""
@@ -156,17 +175,17 @@ def open_port(
     """Return a server that listens already; `option` names the port in messages, `names` are those of this machine."""
     if not 0 <= port < 65536:
         raise CalcoError(f"{option} {port} is no port; choose one from 1024 to 65535, such as {option} 8000")
-    alone = host in _OWN_NAMES
-    name = socket.gethostname().lower()
-    short = name.partition(".")[0]
-    here = () if alone else (host, name, short, f"{short}.local")
-    known = _OWN_NAMES | {_host_of(name) for name in (*names, *here) if name}
-    own = type(handler.__name__, (handler,), {"names": known, "any_address": not alone})
+    own = type(handler.__name__, (handler,), {"hosts": HostRule.of(host, names)})
     try:
         return Server((host, port), own)
     except OSError as error:
-        at = "" if host == LOOPBACK else f" of {host}"
-        raise CalcoError(
-            f"cannot serve a page on port {port}{at}: {explain(error, '', '').args[0].split(': ')[-1].lower()}; choose "
-            f"another, or {option} 0 for any that is free"
-        ) from error
+        raise port_error(error, port, host, option) from error
+
+
+def port_error(error: OSError, port: int, host: str, option: str) -> CalcoError:
+    """Return the error of a port that cannot be listened on; `option` chooses it."""
+    at = "" if host == LOOPBACK else f" of {host}"
+    reason = str(explain(error, "", "")).rpartition(": ")[2].lower()
+    return CalcoError(
+        f"cannot serve a page on port {port}{at}: {reason}; choose another, or {option} 0 for any that is free"
+    )
