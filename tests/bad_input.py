@@ -22,7 +22,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from PIL import Image as Pillow
 
-from bad_inputs import annotations, backends, crime, detectors, folders, images, judges, masks, models, runs, videos
+from bad_inputs import (
+    annotations,
+    backends,
+    crime,
+    detectors,
+    folders,
+    images,
+    judges,
+    masks,
+    models,
+    runs,
+    studio,
+    videos,
+)
 from bad_inputs.making import Bad, photo
 from calco.cli import main
 from support import ROOT
@@ -32,7 +45,7 @@ MARKS = "<!-- the answers, by tests/bad_input.py -->", "<!-- end of the answers 
 
 CASES = tuple(
     bad
-    for part in (images, masks, annotations, folders, videos, runs, models, backends, detectors, crime, judges)
+    for part in (images, masks, annotations, folders, videos, runs, models, backends, detectors, crime, judges, studio)
     for bad in part.CASES
 )
 

@@ -46,6 +46,7 @@ LAYERS = (
     "lessons",
     "ablation",
     "benchmarks",
+    "web",
     "top",
     "cli",
 )

@@ -18,8 +18,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "ChartConfig": {"chart": "all"}, "CollectConfig": {"annotations": "a", "out": "o"},
     "EvaluateConfig": {"model": "m"}, "GenerateConfig": {"out": "o.csv"},
     "PanelConfig": {"out": "o", "ids": ("1",)}, "PredictConfig": {"model": "m", "sources": ("s",)},
-    "QueryConfig": {"question": "all"}, "ServeConfig": {"crime": "crime.duckdb"},
-    "Slices": {"side": 64}, "SlideConfig": {"image": "p.png", "out": "o.gif", "window": "60x40"},
+    "QueryConfig": {"question": "all"}, "Slices": {"side": 64},
+    "SlideConfig": {"image": "p.png", "out": "o.gif", "window": "60x40"},
     "TranslateConfig": {"model": "m", "images": "i"},
 }  # fmt: skip
 NO_NUMBERS = {"DashboardConfig", "ExportConfig", "DetectExportConfig", "CompareConfig", "RecipesConfig", "LoadConfig"}

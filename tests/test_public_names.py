@@ -33,7 +33,7 @@ FUNCTIONS = {
     "crime load": "calco.crime.load_crimes", "crime generate": "calco.crime.generate_crimes",
     "crime query": "calco.crime.query", "crime chart": "calco.crime.write_charts",
     "crime dashboard": "calco.crime.write_dashboard", "crime forecast": "calco.crime.forecast_robberies",
-    "serve": "calco.crime.serve_dashboard",
+    "serve": "calco.serve",
 }  # fmt: skip
 VERBS = {*calco.cli.VERBS} - {"detect", "crime"} | {
     *(f"detect {verb}" for verb in DETECT), *(f"crime {verb}" for verb in CRIME)

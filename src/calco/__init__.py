@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from calco.training.config import TrainConfig, preset
     from calco.training.translation import train
     from calco.version import __version__
+    from calco.web import ServeConfig
+    from calco.web.client import Client
+    from calco.web.serve import serve
 
 # Public name => its module; imported when first used, so that `calco --help` answers at once.
 _HOMES = {
@@ -68,6 +71,7 @@ _HOMES = {
     "ExportConfig": "calco.export", "MissingExtraError": "calco.errors", "ModelError": "calco.errors",
     "OutOfMemoryError": "calco.errors", "Pair": "calco.data.sample", "PrepareConfig": "calco.data.config",
     "RecipeConfig": "calco.data.recipe_config", "RecipesConfig": "calco.data.config", "Sample": "calco.data.sample",
+    "Client": "calco.web.client", "ServeConfig": "calco.web", "serve": "calco.web.serve",
     "SourceConfig": "calco.data.config", "TrainConfig": "calco.training.config",
     "TranslateConfig": "calco.inference.config", "Translator": "calco.inference.translator",
     "UsageError": "calco.errors", "WriteError": "calco.errors", "bench": "calco.benchmarks.bench",
@@ -81,11 +85,12 @@ _HOMES = {
     "read_image": "calco.imaging:read", "write_image": "calco.imaging:write", "__version__": "calco.version",
 }  # fmt: skip
 __all__ = [
-    "AblateConfig", "BenchConfig", "CalcoError", "CheckConfig", "CollectConfig", "CompareConfig", "DataError",
+    "AblateConfig", "BenchConfig", "CalcoError", "CheckConfig", "Client", "CollectConfig", "CompareConfig", "DataError",
     "DemoConfig", "EvaluateConfig", "ExportConfig", "MissingExtraError", "ModelError", "OutOfMemoryError", "Pair",
-    "PrepareConfig", "RecipeConfig", "RecipesConfig", "Sample", "SourceConfig", "Steady", "TrainConfig",
+    "PrepareConfig", "RecipeConfig", "RecipesConfig", "Sample", "ServeConfig", "SourceConfig", "Steady", "TrainConfig",
     "TranslateConfig", "Translator", "UsageError", "WriteError", "__version__", "ablate", "bench", "build_recipe",
     "check", "collect", "compare", "demo", "evaluate", "export_model", "load", "open_source", "prepare", "preset",
-    "psnr", "psnr_inside", "read_image", "recipes", "score", "train", "translate", "write_image", "write_report",
+    "psnr", "psnr_inside", "read_image", "recipes", "score", "serve", "train", "translate", "write_image",
+    "write_report",
 ]  # fmt: skip
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import NoReturn, TypeAlias
 
 from calco.addresses import redact_addresses
-from calco.cli.crime import CRIME, serve
+from calco.cli.crime import CRIME
 from calco.cli.data import check, collect, prepare, recipes
 from calco.cli.detect import DETECT
-from calco.cli.translators import ablate, bench, compare, demo, evaluate, export, train, translate
+from calco.cli.translators import ablate, bench, compare, demo, evaluate, export, serve, train, translate
 from calco.console import abandon_stdout, prepare_streams, print_notes
 from calco.errors import CalcoError, UsageError, is_out_of_memory, out_of_memory, printable
 from calco.version import __version__

@@ -1,4 +1,4 @@
-"""The verbs of `calco crime`, and `calco serve`: parsing and printing."""
+"""The verbs of `calco crime`: parsing and printing."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -177,12 +177,6 @@ def _reasons_table(done: "LoadResult") -> "Table":
     if (more := len(done.reasons) - _REASONS) > 0:
         table.add_row("…", "", "", f"{more} more reasons, in the table Rechazos")
     return table
-
-
-def serve(args: list[str]) -> None:
-    """Serve the charts of crime to browsers, from this machine."""
-    config = parse(crime.ServeConfig, args, "serve", serve.__doc__)
-    crime.serve_dashboard(config)
 
 
 CRIME: dict[str, Callable[[list[str]], None]] = {

@@ -1,4 +1,4 @@
-"""The verbs that train, score, compare, apply, export and time translators."""
+"""The verbs that train, score, compare, apply, export, serve and time translators."""
 
 import contextlib
 import logging
@@ -216,3 +216,9 @@ def _warnings_alone() -> Iterator[None]:
         logging.getLogger(_REPEATED).removeFilter(once)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def serve(args: list[str]) -> None:
+    """Serve models to browsers and to programs: draw, brush, drop a photo or a video, see the result."""
+    config = parse(calco.ServeConfig, args, "serve", serve.__doc__)
+    calco.serve(config)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from calco.crime.load import LoadConfig
     from calco.crime.load import load as load_crimes
     from calco.crime.queries import QUESTIONS, ask
-    from calco.crime.serve import ServeConfig
-    from calco.crime.serve import serve as serve_dashboard
 
 _HOMES = {
     "QUESTIONS": "calco.crime.queries", "ask": "calco.crime.queries", "connect": "calco.crime.database",
@@ -31,11 +29,10 @@ _HOMES = {
     "LoadConfig": "calco.crime.load", "load_crimes": "calco.crime.load:load",
     "PanelConfig": "calco.crime.collect", "collect_panel": "calco.crime.collect:collect",
     "QueryConfig": "calco.crime.answers", "query": "calco.crime.answers",
-    "ServeConfig": "calco.crime.serve", "serve_dashboard": "calco.crime.serve:serve",
 }  # fmt: skip
 __all__ = [
     "QUESTIONS", "ChartConfig", "DashboardConfig", "ForecastConfig", "GenerateConfig", "LoadConfig", "PanelConfig",
-    "QueryConfig", "ServeConfig", "ask", "collect_panel", "connect", "forecast_robberies", "generate_crimes",
-    "load_crimes", "query", "serve_dashboard", "write_charts", "write_dashboard",
+    "QueryConfig", "ask", "collect_panel", "connect", "forecast_robberies", "generate_crimes", "load_crimes", "query",
+    "write_charts", "write_dashboard",
 ]  # fmt: skip
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,5 +1,6 @@
-"""`calco serve`, asked by a real browser and by programs."""
+"""`calco serve` as a command: its address, its pages in a real browser, its end, and what it refuses to start with."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -12,10 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
+import calco
 from calco.cli import main
 from calco.crime.dashboard import page, read
 from calco.crime.load import LoadConfig, load
+from calco.web import serve as module
 from crime.test_robberies import written
+from web.studios import image, make_translator
 
 pytest.importorskip("ibis")
 
@@ -29,6 +33,22 @@ def filled(folder: Path, *districts: str) -> Path:
     return to
 
 
+@contextlib.contextmanager
+def served(*words: str) -> Iterator[tuple[str, Any]]:
+    """The address of a studio in a process of its own, and the process."""
+    command = [sys.executable, "-m", "calco", "serve", *words, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while line := process.stderr.readline():
+            said += line
+            if address := re.search(r"http://127\.0\.0\.1:\d+", line):
+                break
+        assert address, said
+        yield address[0], process
+        process.kill()
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return filled(tmp_path, "Comas", "Ate")
@@ -36,14 +56,8 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(database: Path) -> Iterator[tuple[str, Any]]:
-    words = [sys.executable, "-m", "calco", "serve", "--crime", str(database), "--port", "0", "--language", "en"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        said = process.stderr.readline()
-        address = re.search(r"http://127\.0\.0\.1:\d+", said)
-        assert address, said
-        yield address[0], process
-        process.kill()
+    with served("--crime", str(database), "--language", "en", "--folder", str(database.parent / "state")) as found:
+        yield found
 
 
 def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, browser: Any) -> None:
@@ -52,7 +66,7 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
     said: list[str] = []
     tab.on("console", lambda message: said.append(message.text))
     tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.goto(address)
+    tab.goto(f"{address}/crime")
     tab.wait_for_selector("html[data-drawn=yes]", timeout=120_000)
     assert tab.url == f"{address}/crime"
     assert "2 robberies" in tab.inner_text("#told")
@@ -86,7 +100,10 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "give one: calco serve --crime"),
+        (["{database}"], "crime.duckdb is not a model; name a run, a model folder"),
+        (["nowhere"], "there is no nowhere; name a run, a model folder"),
+        (["--host", "203.0.113.9"], "cannot serve a page on port 7860 of 203.0.113.9"),
+        (["--token", "short"], "--token has 5 characters"),
         (["--crime", "nowhere.duckdb"], "there is no database nowhere.duckdb"),
         (["--crime", "{database}", "--port", "{taken}"], "in use; choose another, or --port 0"),
         (["--crime", "{database}", "--port", "99999"], "port is 99999; it must lie between 0 and 65535"),
@@ -105,3 +122,20 @@ def test_what_cannot_be_served_is_told(
     assert left.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert told in line
+
+
+def test_a_model_answers_soon_after_the_command(tmp_path: Path) -> None:
+    make_translator(tmp_path / "faces")
+    with served(str(tmp_path / "faces"), "--folder", str(tmp_path / "state")) as (address, process):
+        with calco.Client(address) as client:
+            assert client.load("faces")(image()).shape == (40, 50, 3)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert (tmp_path / "state" / "access.jsonl").exists()
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(module, "_NEEDED", ("no_such_library",))
+    with pytest.raises(SystemExit):
+        main(["serve"])
+    assert "pip install 'calco[web]'" in capsys.readouterr().err

@@ -1,0 +1,123 @@
+"""Refusals: what the studio says to a client, in English and Spanish, and by a status of HTTP."""
+
+import contextlib
+import re
+from typing import Any, Final, Literal, TypeAlias
+
+from calco.errors import CalcoError
+
+Language: TypeAlias = Literal["en", "es"]
+_PATH: Final = re.compile(r"(?<![\w:/.])(?:~|\.{0,2})(?:/[^\s/:;,()'\"]+){2,}")
+
+
+class RefusedError(CalcoError):
+    """A request is not answered as asked.
+
+    Attributes:
+        status: Status of HTTP.
+        seconds: Seconds after which to ask again; 0 if that does not help.
+        spanish: The message in Spanish.
+    """
+
+    status = 422
+    seconds = 0
+
+    def __init__(self, english: str, spanish: str) -> None:
+        super().__init__(english)
+        self.spanish = spanish
+
+
+class QueueFullError(RefusedError):
+    """The studio takes no further work now; the same request succeeds later."""
+
+    status = 503
+    seconds = 2
+
+
+class TooSlowError(QueueFullError):
+    """A request was not answered in the time that is allowed."""
+
+
+class UnknownModelError(RefusedError):
+    """A request names a model that is not served."""
+
+    status = 404
+
+
+# Reason => status of HTTP, the sentence in English and in Spanish.
+_UPLOADS: Final[dict[str, tuple[int, str, str]]] = {
+    "empty": (422, "the upload is empty; choose a file", "el archivo está vacío; elija otro"),
+    "kind": (
+        415,
+        "the upload is not an image; send PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF",
+        "el archivo no es una imagen; envíe PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP o TIFF",
+    ),
+    "library": (
+        415,
+        "the upload is HEIC, which this studio cannot read; send it as JPEG or PNG",
+        "el archivo es HEIC, que este estudio no puede leer; envíelo como JPEG o PNG",
+    ),
+    "damaged": (
+        422,
+        "the image is damaged or cut short; send it again, or save it anew as PNG",
+        "la imagen está dañada o incompleta; envíela de nuevo, o guárdela otra vez como PNG",
+    ),
+    "pixels": (
+        413,
+        "the image has {width} x {height} pixels, and at most {most:,} are taken; make it smaller",
+        "la imagen tiene {width} x {height} píxeles, y se aceptan {most:,} como máximo; hágala más pequeña",
+    ),
+    "claims": (
+        413,
+        "the image claims to have more than {most:,} pixels, the limit here; make it smaller",
+        "la imagen dice tener más de {most:,} píxeles, el límite aquí; hágala más pequeña",
+    ),
+    "bytes": (
+        413,
+        "the upload has more than {most:,} bytes, the limit here; make it smaller",
+        "el archivo tiene más de {most:,} bytes, el límite aquí; hágalo más pequeño",
+    ),
+    "slow": (
+        408,
+        "the upload came too slowly and was ended; send it again over a faster connection",
+        "el archivo llegó demasiado despacio y se interrumpió; envíelo de nuevo con una conexión más rápida",
+    ),
+}
+
+
+class UploadError(RefusedError):
+    """An upload cannot be used.
+
+    Args:
+        reason: Name of the reason, such as "damaged".
+        values: What stands in the sentence.
+    """
+
+    def __init__(self, reason: str, **values: Any) -> None:
+        self.reason = reason
+        self.status, english, spanish = _UPLOADS[reason]
+        super().__init__(english.format(**values), spanish.format(**values))
+
+
+def language_of(accepted: str, default: Language = "en") -> Language:
+    """Return the language that an Accept-Language header prefers: es or en.
+
+    >>> language_of("es-PE,es;q=0.9,en;q=0.8"), language_of("de,en;q=0.5"), language_of("")
+    ('es', 'en', 'en')
+    """
+    ranked: list[tuple[float, int, str]] = []
+    for place, each in enumerate(accepted.split(",")[:20]):
+        name, _, quality = each.strip().lower().partition(";q=")
+        with contextlib.suppress(ValueError):
+            ranked.append((-float(quality or 1), place, name.partition("-")[0]))
+    known: dict[str, Language] = {"en": "en", "es": "es"}
+    return next((known[name] for _, _, name in sorted(ranked) if name in known), default)
+
+
+def without_paths(message: str) -> str:
+    """Return a message with file names in place of whole paths: clients need not know the folders of the studio.
+
+    >>> without_paths("cannot read /home/ana/runs/faces/model.json: damaged")
+    'cannot read model.json: damaged'
+    """
+    return _PATH.sub(lambda found: found[0].rpartition("/")[2], message)
