@@ -31,7 +31,7 @@ from calco.inference.translator import load_info
 from calco.training.config import LimitConfig
 
 LICENCE = "CC BY-SA 4.0: made from the drawings of OpenMoji (openmoji.org)"
-SIDE, LEARNED = 288, 160  # pixels of the drawings, and of what the network sees
+SIDE, LEARNED = 288, 192  # pixels of the drawings, and of what the network sees
 _WIDTH = re.compile(r'stroke-width="([\d.]+)"')
 
 

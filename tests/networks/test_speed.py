@@ -175,9 +175,11 @@ def test_packed_networks_draw_the_same(architecture, norm, up):
 
 
 def test_one_switch_turns_the_kernels_off(monkeypatch):
-    assert not cpu.applies(CPU, torch.float32)
+    assert cpu.applies(CPU, torch.float32)
+    assert not cpu.applies(CPU, torch.float16)
     assert not cpu.applies(torch.device("meta"), torch.bfloat16)
     monkeypatch.setenv("CALCO_CPU_KERNELS", "0")
+    assert not cpu.applies(CPU, torch.float32)
     assert not cpu.applies(CPU, torch.bfloat16)
 
 

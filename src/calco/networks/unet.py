@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.config import Convention, Norm, Up
+from calco.networks.cpu.small_maps import DoublingConv, HalvingConv, joined
 from calco.networks.layers import ResizeConv, has_bias, initialise, norm_layer, segment
 
 
@@ -58,7 +59,7 @@ class UNet(nn.Module):
 
         self.downs = nn.ModuleList()
         for level, width in enumerate(widths):
-            conv = nn.Conv2d(in_channels if level == 0 else widths[level - 1], width, 4, 2, 1, bias=bias)
+            conv = HalvingConv(in_channels if level == 0 else widths[level - 1], width, bias=bias)
             bare = level == 0 or (level == depth - 1 and convention != "tensorflow")
             self.downs.append(nn.Sequential(conv, nn.Identity() if bare else normed(width)))
 
@@ -69,7 +70,7 @@ class UNet(nn.Module):
             width_out = out_channels if last else widths[level - 1]
             conv_bias = True if last else bias
             layers: list[nn.Module] = [
-                nn.ConvTranspose2d(width_in, width_out, 4, 2, 1, bias=conv_bias)
+                DoublingConv(width_in, width_out, bias=conv_bias)
                 if up == "transpose"
                 else ResizeConv(width_in, width_out, bias=conv_bias)
             ]
@@ -108,7 +109,7 @@ class UNet(nn.Module):
     def _up(self, up: nn.Module, skip: Tensor, x: Tensor) -> Tensor:
         """Join the skip, in the order and through the activations of each implementation; then double the size."""
         if self.relu_before_skip:
-            out: Tensor = up(torch.cat([F.relu(x), skip], 1))
+            out: Tensor = up(joined(x, skip, rectified=(True, False)))
         else:
-            out = up(F.relu(torch.cat([skip, x], 1), inplace=True))
+            out = up(joined(skip, x, rectified=(True, True)))
         return out

@@ -14,8 +14,10 @@ def enabled(device: torch.device) -> bool:
 
 
 def applies(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether the kernels for bfloat16 compute on a device in a precision."""
-    return dtype == torch.bfloat16 and enabled(device) and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Return whether these kernels compute on a device in a precision."""
+    if dtype != torch.bfloat16:
+        return dtype == torch.float32 and enabled(device)
+    return enabled(device) and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def runs(x: Tensor) -> bool:
@@ -29,7 +31,7 @@ def learning_dtype(x: Tensor) -> torch.dtype | None:
     if not torch.is_grad_enabled() or not runs(x):
         return None
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-    return dtype if dtype == torch.float32 or applies(x.device, dtype) else None
+    return dtype if applies(x.device, dtype) else None
 
 
 def prefer_onednn(network: nn.Module, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""A trained network ready for use in bfloat16 on a CPU: norms and activations inside convolutions, packed weights."""
+"""A trained network ready for use on a CPU: norms and activations inside convolutions, packed weights."""
 
 import copy
 from typing import Any
@@ -7,10 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from calco.networks.cpu.small_maps import DoublingConv, folded_rows, matrix_of, rows_of
 from calco.networks.efficientnet_lite import SameConv, led_by_zeros, same_pads
 from calco.networks.layers import ResizeConv, SharedBatchNorm
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
+# A transposed convolution between at least so many pairs of channels, to a quarter of them or fewer: a product and its
+# sums are measured twice as fast as oneDNN's kernel.
+_PAIRS, _FALL = 1024 * 256, 4
 _ACTIVATIONS = nn.ReLU | nn.ReLU6 | nn.LeakyReLU | nn.Tanh
 
 
@@ -67,6 +71,46 @@ class PackedConv(nn.Module):
         return out
 
 
+class PackedProduct(nn.Module):
+    """A transposed convolution that doubles a map of many channels, as a product with packed weights.
+
+    Args:
+        conv: The convolution.
+        norm: As of `PackedConv`.
+        activation: As of `PackedConv`.
+        dtype: As of `PackedConv`.
+    """
+
+    def __init__(
+        self, conv: DoublingConv, norm: nn.BatchNorm2d | None, activation: nn.Module | None, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        weight, bias = folded(conv, norm)
+        matrix = matrix_of(weight.to(dtype).contiguous(memory_format=torch.channels_last))
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(matrix.T.contiguous())
+        self.bias: Tensor | None = None
+        if bias is not None:
+            # A pixel is the sum of four windows; these rows and columns of them reach each pixel once.
+            spread = torch.zeros(4, 4, bias.shape[0])
+            spread[1:3, 1:3] = bias
+            self.bias = spread.flatten().to(dtype)
+        self.activation = activation or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, in, h, w => N, out, 2h, 2w."""
+        windows = torch.ops.mkldnn._linear_pointwise(rows_of(x), self.weight, self.bias, "none", [], "")
+        out: Tensor = self.activation(folded_rows(windows, x))
+        return out
+
+
+def _ready(conv: Conv, norm: Any, activation: nn.Module | None, dtype: torch.dtype) -> nn.Module:
+    """Return a convolution packed in the faster way."""
+    pairs = conv.in_channels * conv.out_channels
+    if isinstance(conv, DoublingConv) and pairs >= _PAIRS and conv.in_channels >= _FALL * conv.out_channels:
+        return PackedProduct(conv, norm, activation, dtype)
+    return PackedConv(conv, norm, activation, dtype)
+
+
 def _with_equal_borders(conv: SameConv) -> nn.Conv2d:
     """Return a convolution with stride 2 that computes the same for even sides, with equal borders all around."""
     size, channels = conv.kernel_size[0], (conv.in_channels, conv.out_channels)
@@ -120,7 +164,7 @@ def _pack(module: nn.Module, dtype: torch.dtype) -> None:
                 continue
             norm: Any = layers.pop(0) if layers and isinstance(layers[0], nn.BatchNorm2d) else None
             activation = layers.pop(0) if layers and isinstance(layers[0], _ACTIVATIONS) else None
-            conv = PackedConv(layer.conv if isinstance(layer, ResizeConv) else layer, norm, activation, dtype)
+            conv = _ready(layer.conv if isinstance(layer, ResizeConv) else layer, norm, activation, dtype)
             if isinstance(layer, ResizeConv):
                 layer._modules["conv"] = conv
             chain.append(layer if isinstance(layer, ResizeConv) else conv)
