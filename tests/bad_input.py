@@ -124,6 +124,7 @@ def table(answers: dict[str, str]) -> str:
         # What libraries add in brackets changes with their versions.
         plain = re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", answers[bad.what])
         plain = re.sub(r"(@127\.0\.0\.1):\d{4,}", r"\1:3306", plain)  # the port of a test's own server
+        plain = re.sub(r"on port \d{4,}", "on port 7860", plain)  # and the one that a test holds
         shown = bad.fine or plain.replace("|", "\\|").replace("<", "&lt;")
         lines.append(f"| {bad.what} | `{bad.command.split()[0]}` | {bad.code} | {shown} |")
     return "\n".join(lines)

@@ -1,11 +1,10 @@
 """Models that are small and quick, and studios that serve them on a real port."""
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ def opened(folder: Path, *models: Path, token: str = "", **options: Any) -> Iter
     import uvicorn
 
     from calco.web.app import build_app
-    from calco.web.serve import protocol
+    from calco.web.serve import listen, protocol
     from calco.web.service import Studio
 
     config = ServeConfig(models=tuple(map(str, models)), **options)
@@ -89,9 +88,7 @@ def opened(folder: Path, *models: Path, token: str = "", **options: Any) -> Iter
         config.models, device="cpu", queue=config.queue, per_client=config.per_client, seconds=config.seconds,
         megapixels=config.megapixels,
     )  # fmt: skip
-    with contextlib.closing(studio), socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(1024)
+    with contextlib.closing(studio), listen(replace(config, port=0)) as listening:
         app: Any = build_app(config, studio, token=token, folder=folder)
         server = uvicorn.Server(uvicorn.Config(
             app, http=protocol(), ws="none", log_config=None, log_level="critical", access_log=False,

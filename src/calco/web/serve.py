@@ -38,7 +38,7 @@ def serve(config: ServeConfig) -> None:
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", DO_NOT_TRACK="1")
     token = config.secret()
     with contextlib.ExitStack() as held:
-        listening = held.enter_context(_listen(config))
+        listening = held.enter_context(listen(config))
         uploads = held.enter_context(tempfile.TemporaryDirectory(prefix="calco-studio-"))
         os.environ["GRADIO_TEMP_DIR"] = uploads  # gone with the studio
         port = listening.getsockname()[1]
@@ -52,11 +52,12 @@ def packaged_model() -> Path | None:
     return folder if (folder / "model.json").is_file() else None
 
 
-def _listen(config: ServeConfig) -> socket.socket:
+def listen(config: ServeConfig) -> socket.socket:
     """Listen at once, so that a port in use is known before anything heavy is loaded."""
     try:
         family, *_, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family)
+        # With its protocol named asyncio sends each answer at once, not after the client's delayed acknowledgement.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
