@@ -66,7 +66,7 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
     said: list[str] = []
     tab.on("console", lambda message: said.append(message.text))
     tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.goto(f"{address}/crime")
+    tab.goto(f"{address}/crime", timeout=120_000)
     tab.wait_for_selector("html[data-drawn=yes]", timeout=120_000)
     assert tab.url == f"{address}/crime"
     assert "2 robberies" in tab.inner_text("#told")

@@ -1,5 +1,6 @@
 """`calco demo`: the whole journey on real drawings, in minutes on a laptop."""
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -70,6 +71,7 @@ def demo(config: DemoConfig) -> Path:
     places = {"report": run / "report" / "report.html", "how it learned": run / "evolution.mp4", "model": run / "model"}
     for name, path in (*places.items(), ("sketches", sketches), ("coloured", folder / "coloured")):
         show(f"{name:>15}: {path.resolve()}")
+    show(f"in a browser: calco serve {shlex.quote(str(run))}")
     show("your own images: calco train FOLDER --preset small --minutes 10")
     return folder
 
