@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
@@ -74,7 +74,9 @@ class TranslateFields(_Ask):
     """Fields of a request for a translation, beside its images."""
 
     noise_seed: Annotated[
-        int | None, Field(ge=0, le=(1 << 53) - 1, description="Seed of the noise, for variety; absent: deterministic.")
+        int | None,
+        BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given),
+        Field(ge=0, le=(1 << 53) - 1, description="Seed of the noise, for variety; absent: deterministic."),
     ] = None
     format: Annotated[Format | None, Field(description="Format of the answer; absent: PNG, TIFF for floats.")] = None
 
@@ -297,7 +299,7 @@ def said(errors: Any) -> str:
     first, *others = errors
     where = ".".join(str(part) for part in first["loc"]) or "the body"
     more = f", and {len(others)} more" if others else ""
-    return f"{where}: {first['msg'][:200]}{more}; see {ROOT}/openapi.json"
+    return f"{where}: {first['msg'][:200]}{more}; the OpenAPI of the studio states what is allowed"
 
 
 async def _awaited(request: Request, studio: Studio, ask: "Future[Any]") -> Any:
