@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from calco.errors import CalcoError
 from calco.web import ServeConfig
 from calco.web import serve as module
+from support import small_disk
 from web.studios import Site, image, opened
 from web.test_api import API, form
 
@@ -78,6 +80,39 @@ def test_a_body_is_measured_while_it_comes(runs: Path, tmp_path: Path) -> None:
             answer = site.post(f"{API}/translate", content=endless(), headers={"Content-Type": "application/json"})
             assert answer.status_code == 413
         assert site.get(f"{API}/health").status_code == 200
+
+
+def test_a_full_disk_is_one_line(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_disk(tmp_path / "disk", 200) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        told = site.post(f"{API}/translate", **form(data=bytes(3_000_000)))
+        assert (told.status_code, told.headers["retry-after"]) == (503, "60")
+        assert "the disk of the studio is full" in told.json()["detail"]
+        assert list(disk.iterdir()) == []
+    assert site.get(f"{API}/health").status_code == 200
+
+
+def test_a_fault_of_ours_is_one_line_without_paths(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("/home/ana/secret")
+
+    monkeypatch.setattr(site.studio, "find", broken)
+    told = site.post(f"{API}/translate", **form())
+    assert (told.status_code, told.json()["detail"]) == (500, "this is a fault of the studio; its terminal shows more")
+    assert caplog.messages == ["POST /api/v1/translate failed: KeyError: '/home/ana/secret'"]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(
+    runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path / "disk", 4) as disk:
+        (disk / "filler").write_bytes(bytes(4096))
+        with opened(disk, runs / "faces") as site:
+            for _ in range(3):
+                assert site.post(f"{API}/translate", **form()).status_code == 200
+    assert caplog.text.count("cannot be written: No space left on device") == 1
 
 
 def told_by(connection: socket.socket, seconds: float) -> bytes:

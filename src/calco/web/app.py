@@ -1,6 +1,7 @@
 """The studio as one application: pages and API behind a guard that knows hosts, tokens, limits and headers."""
 
 import asyncio
+import errno
 import hmac
 import json
 import logging
@@ -237,6 +238,8 @@ class _Request:
         self._scope, self._receive, self._send = scope, receive, send
         self._most, self._seconds = most_bytes, seconds
         self._is_whole = self._is_gone = False  # the body has come; the client has left before
+        self._is_refusing = False
+        self._is_faulty = False  # the application answers by a fault of its own
         self._refused: UploadError | None = None
 
     async def run(self, app: App) -> None:
@@ -250,19 +253,26 @@ class _Request:
             except ClientDisconnect:
                 self._is_gone = True
             except Exception as error:
-                if self._refused is None and not self._is_gone:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    self._refused = UploadError("disk")
+                elif self._refused is None and not self._is_gone:
                     LOG.warning("%s %s failed: %s: %s", self._scope["method"], self._scope["path"],
                                 type(error).__name__, error)  # fmt: skip
                     LOG.debug("its traceback", exc_info=error)
-                    if not self.status:
-                        await self.refuse(_plain(500, "this is a fault of the studio; its terminal shows more"))
-        if self._refused is not None and not self.status:
-            await self.refuse(_plain(self._refused.status, _in_language(self._scope, self._refused)))
+                    self._is_faulty = True
+        if self.status or self._is_gone:
+            return
+        if self._refused is not None:
+            headers = {"Retry-After": str(self._refused.seconds)} if self._refused.seconds else None
+            await self.refuse(_plain(self._refused.status, _in_language(self._scope, self._refused), headers))
+        elif self._is_faulty:
+            await self.refuse(_plain(500, "this is a fault of the studio; its terminal shows more"))
 
     async def refuse(self, answer: Response) -> None:
         """Answer in the place of the application, and read no more of the body."""
-        self._refused = None
+        self._refused, self._is_faulty = None, False
         answer.headers["Connection"] = "close"
+        self._is_refusing = True
         await answer(self._scope, self._receive, self.send)
 
     async def receive(self) -> Message:
@@ -286,7 +296,9 @@ class _Request:
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer, with the headers that every answer has; nothing after a refusal."""
-        if self._refused is not None or self._is_gone:
+        if message["type"] == "http.response.start" and message["status"] == 500 and not self._is_refusing:
+            self._is_faulty = True  # its reason comes as an exception
+        if self._refused is not None or self._is_gone or self._is_faulty:
             return
         if message["type"] == "http.response.start":
             self.status = message["status"]

@@ -72,6 +72,11 @@ _UPLOADS: Final[dict[str, tuple[int, str, str]]] = {
         "the image claims to have more than {most:,} pixels, the limit here; make it smaller",
         "la imagen dice tener más de {most:,} píxeles, el límite aquí; hágala más pequeña",
     ),
+    "disk": (
+        503,
+        "the disk of the studio is full; ask for room there, and send it again",
+        "el disco del estudio está lleno; pida que se libere espacio, y envíelo de nuevo",
+    ),
     "bytes": (
         413,
         "the upload has more than {most:,} bytes, the limit here; make it smaller",
@@ -96,6 +101,7 @@ class UploadError(RefusedError):
     def __init__(self, reason: str, **values: Any) -> None:
         self.reason = reason
         self.status, english, spanish = _UPLOADS[reason]
+        self.seconds = 60 if self.status == 503 else 0
         super().__init__(english.format(**values), spanish.format(**values))
 
 
