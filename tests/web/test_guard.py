@@ -15,7 +15,7 @@ from calco.web import ServeConfig
 from calco.web import serve as module
 from support import small_disk
 from web.studios import Site, image, opened
-from web.test_api import API, form
+from web.test_api import API, form, png
 
 TOKEN = "a-token-of-many-letters"
 
@@ -146,6 +146,26 @@ def test_slow_clients_are_ended_and_block_nobody(runs: Path, tmp_path: Path, mon
         assert b"came too slowly" in told_by(body, 20)
         assert time.monotonic() - start < 10
         assert site.studio.waiting() == 0
+        assert site.get(f"{API}/health").status_code == 200
+
+
+def test_a_client_that_never_reads_is_ended(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_READ_SECONDS", 0.5)
+    with opened(tmp_path, runs / "faces") as site, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", site.port))
+        asked = httpx.Request("POST", f"{site.url}{API}/translate", **form(data=png(image(2000, 2000)), format="tiff"))
+        asked.read()
+        head = "".join(f"{name}: {value}\r\n" for name, value in asked.headers.items())
+        connection.sendall(f"POST {API}/translate HTTP/1.1\r\n{head}\r\n".encode() + asked.content)
+        rows: list[str] = []
+        for _ in range(300):
+            rows = (tmp_path / "access.jsonl").read_text().splitlines() if (tmp_path / "access.jsonl").exists() else []
+            if rows:
+                break
+            time.sleep(0.05)
+        assert json.loads(rows[0])["status"] == 200
+        assert len(told_by(connection, 5)) < 5_000_000  # of twelve million: the rest was given up
         assert site.get(f"{API}/health").status_code == 200
 
 
