@@ -16,6 +16,7 @@ from calco.detection.prediction import VERB, ConfiguredDetector, InputFile, Pred
 from calco.detection.slicing import Slices
 from calco.errors import CalcoError, DiskError
 from calco.files import list_files, read_json, write_json
+from calco.imaging import Image
 from calco.inference.results import same_inputs, stamps_of
 from calco.outputs import Outputs, locked_file, new_file, settings_digest, writing_folder
 from calco.video.encoding import written_as
@@ -37,6 +38,7 @@ def predict(
     made_by: str = "",
     progress: Progress = lambda _what, _done, _of: None,
     status: Callable[[LiveStatus], None] = lambda _status: None,
+    shown: Callable[[Image], None] = lambda _image: None,
 ) -> Prediction:
     """Find objects in images, videos and cameras; write drawn images and tables.
 
@@ -46,6 +48,7 @@ def predict(
         made_by: Text that identifies the detector; by default the digest of its weights.
         progress: Called with what is processed, how much of it is done, and of how much.
         status: Called after each live frame.
+        shown: Called with each frame of a video in files that is written, HWC `uint8`.
 
     Returns:
         Objects, files, and what was left out.
@@ -76,7 +79,7 @@ def predict(
     record = {"format": FORMAT, "model": made_by or "python", **configured.record(), "precision": config.precision,
               "scale": config.scale}  # fmt: skip
     try:
-        _FileRun(config, configured, record, result, progress).run(files)
+        _FileRun(config, configured, record, result, progress, shown).run(files)
     except DiskError as error:
         command = "the same command without --overwrite" if config.overwrite else "the same command"
         raise DiskError(f"{error}; what is done is kept, and {command} goes on from there") from error
@@ -133,6 +136,7 @@ class _FileRun:
     record: dict[str, Any]
     result: Prediction
     progress: Progress
+    shown: Callable[[Image], None]
 
     def __post_init__(self) -> None:
         self.out = Path(self.config.out)
@@ -238,6 +242,6 @@ class _FileRun:
     def _video(self, file: InputFile, video: VideoOutputs) -> None:
         done = predict_video(
             self.detector, file.path, video, self.config, self.record, self.result.frames,
-            progress=lambda done, of: self.progress(file.name, done, of),
+            progress=lambda done, of: self.progress(file.name, done, of), shown=self.shown,
         )  # fmt: skip
         self.result.videos.append(done)

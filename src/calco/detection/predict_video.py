@@ -90,7 +90,7 @@ class _DetectStep(VideoStep):
 
 def predict_video(
     detector: ConfiguredDetector, source: str, outputs: VideoOutputs, config: PredictConfig, made_by: dict[str, Any],
-    tally: DetectionCounts, *, progress: Callable[[float, int | None], None],
+    tally: DetectionCounts, *, progress: Callable[[float, int | None], None], shown: Callable[[Image], None],
 ) -> VideoPrediction:  # fmt: skip
     """Find objects in each frame of a video; the caller holds a lock and knows that the files may be replaced.
 
@@ -98,7 +98,7 @@ def predict_video(
     where it stopped when it is repeated with the same model and options.
 
     `made_by` is plain data on everything else that the results depend on; `tally` counts the objects; `progress` gets
-    the number of frames done, and of how many if that is known.
+    the number of frames done, and of how many if that is known; `shown` gets each image that is written, HWC `uint8`.
     """
     began = clocks.monotonic()
     video, (start, stop) = Video(source), config.times()
@@ -120,7 +120,7 @@ def predict_video(
                              start=start, stop=stop, made_by=record)  # fmt: skip
     with writer:
         result.kept = writer.done + len(writer.known)
-        work = VideoRun(video, _DetectStep(detector, drawer, writer.known), writer, start, stop)
+        work = VideoRun(video, _DetectStep(detector, drawer, writer.known), writer, start, stop, shown=shown)
         work.run(lambda done: progress(done, work.total))
         result.frames = work.kept + work.frames - result.kept
         if not writer.safe and not work.frames:

@@ -216,18 +216,19 @@ def _maker(info: ModelInfo, options: RenderOptions, video: Video) -> Callable[[F
 def translate_video(
     translator: Translator, source: str | os.PathLike[str], out: str | os.PathLike[str],
     options: VideoOptions | None = None, *, progress: Progress = lambda _done, _total: None,
+    shown: Callable[[Image], None] = lambda _image: None,
 ) -> VideoResult:  # fmt: skip
     """Translate a video; size, rate, times, sound, colours and title are kept.
 
     An interrupted call resumes when it is repeated with the same model and options. Under the name `out` there is a
-    whole video or none. `progress` is called after each frame.
+    whole video or none. `progress` is called after each frame, `shown` with each image that is written, HWC `uint8`.
     """
     options = options or VideoOptions()
     target = Path(out)
     choose_codec(options.codec, str(target))
     check_not_input(os.fspath(source), target)
     with new_file(target, VERB, beside=_reports_of(target, options), overwrite=options.overwrite):
-        return _translated(translator, os.fspath(source), target, options, progress)
+        return _translated(translator, os.fspath(source), target, options, progress, shown)
 
 
 def _reports_of(target: Path, options: VideoOptions) -> list[Path]:
@@ -236,8 +237,9 @@ def _reports_of(target: Path, options: VideoOptions) -> list[Path]:
 
 
 def _translated(
-    translator: Translator, source: str, target: Path, options: VideoOptions, progress: Progress
-) -> VideoResult:
+    translator: Translator, source: str, target: Path, options: VideoOptions, progress: Progress,
+    shown: Callable[[Image], None] = lambda _image: None,
+) -> VideoResult:  # fmt: skip
     """Translate a video for a caller that holds the lock and knows that the files may be replaced."""
     began = clocks.monotonic()
     video = Video(source, background=imaging.background_colour(translator.info.source.background) or WHITE)
@@ -254,7 +256,7 @@ def _translated(
         target, renderer.size, codec=options.codec, quality=options.quality, like=video, start=options.start,
         stop=options.stop, made_by=made_by,
     ) as writer:  # fmt: skip
-        work = VideoRun(video, renderer, writer, options.start, options.stop)
+        work = VideoRun(video, renderer, writer, options.start, options.stop, shown=shown)
         result.kept, renderer.first, renderer.start = work.kept, work.kept, options.start
         if renderer.sheet is not None:
             for score, _ in itertools.islice(writer.notes(), work.kept):

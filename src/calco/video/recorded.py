@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, make_folder, read_json, sweep
+from calco.imaging import Image
 from calco.video.pipeline import WAITING_BYTES, Recorded, RenderedFrame, run
 from calco.video.reading import Frame, Video
 from calco.video.writing import NotesWriter, VideoWriter
@@ -128,6 +129,7 @@ class VideoRun:
     states: StateStore | None = None  # where the states of a step with a memory are kept
     passes: int = 1  # number of times that the video is played, one after the other in time
     passed: Callable[[], None] = lambda: None  # called at the end of each pass
+    shown: Callable[[Image], None] = lambda _image: None  # called with each image that is written, HWC `uint8`
     kept: int = 0  # number of frames that were done before
     frames: int = 0  # number of frames done now, including those that a step saw again to resume
     decode_seconds: float = 0.0
@@ -171,6 +173,8 @@ class VideoRun:
                 time, began = max(Fraction(0), result.frame.time - self.start), clocks.perf_counter()
                 self.writer.write(result.image, time, duration=result.frame.duration, note=result.note)
                 self.encode_seconds += clocks.perf_counter() - began
+                if result.image is not None:
+                    self.shown(result.image)
             if number >= first:
                 self.frames += 1
                 progress(number + 1)
