@@ -61,6 +61,7 @@ class Site:
 
     url: str
     studio: Any
+    jobs: Any
     folder: Path
 
     def get(self, path: str, **options: Any) -> httpx.Response:
@@ -80,7 +81,7 @@ def opened(folder: Path, *models: Path, token: str = "", **options: Any) -> Iter
     import uvicorn
 
     from calco.web.app import build_app
-    from calco.web.serve import listen, protocol
+    from calco.web.serve import listen, open_jobs, protocol
     from calco.web.service import Studio
 
     config = ServeConfig(models=tuple(map(str, models)), **options)
@@ -88,8 +89,12 @@ def opened(folder: Path, *models: Path, token: str = "", **options: Any) -> Iter
         config.models, device="cpu", queue=config.queue, per_client=config.per_client, seconds=config.seconds,
         megapixels=config.megapixels,
     )  # fmt: skip
-    with contextlib.closing(studio), listen(replace(config, port=0)) as listening:
-        app: Any = build_app(config, studio, token=token, folder=folder)
+    with (
+        contextlib.closing(studio),
+        contextlib.closing(open_jobs(config, folder / "jobs")) as jobs,
+        listen(replace(config, port=0)) as listening,
+    ):
+        app: Any = build_app(config, studio, jobs=jobs, token=token, folder=folder)
         server = uvicorn.Server(uvicorn.Config(
             app, http=protocol(), ws="none", log_config=None, log_level="critical", access_log=False,
             server_header=False, timeout_graceful_shutdown=1,
@@ -98,6 +103,6 @@ def opened(folder: Path, *models: Path, token: str = "", **options: Any) -> Iter
         thread.start()
         while not server.started:
             time.sleep(0.01)
-        yield Site(f"http://127.0.0.1:{listening.getsockname()[1]}", studio, folder)
+        yield Site(f"http://127.0.0.1:{listening.getsockname()[1]}", studio, jobs, folder)
         server.should_exit = True
         thread.join(20)

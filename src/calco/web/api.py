@@ -199,7 +199,7 @@ def api_routes(studio: Studio, metrics: Callable[[], str]) -> APIRouter:
     )  # fmt: skip
     async def translate(request: Request) -> Response:
         """Translate an image; a mask marks what a model that fills holes redraws."""
-        with studio.place(_client(request)):
+        with studio.place(client_of(request)):
             fields, files = await _read(request, TranslateFields, TranslateBody, ("image", "mask"))
             served = studio.find(fields.model, "translator")
             pixels = studio.most_pixels
@@ -220,7 +220,7 @@ def api_routes(studio: Studio, metrics: Callable[[], str]) -> APIRouter:
     )  # fmt: skip
     async def detect(request: Request) -> Response:
         """Find objects in an image."""
-        with studio.place(_client(request)):
+        with studio.place(client_of(request)):
             fields, files = await _read(request, DetectFields, DetectBody, ("image",))
             served = studio.find(fields.model, "detector")
             image = await run_in_threadpool(read_image, files["image"], most_pixels=studio.most_pixels)
@@ -250,7 +250,8 @@ def _two_bodies(fields: type[BaseModel], body: type[BaseModel], files: tuple[str
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _client(request: Request) -> str:
+def client_of(request: Request) -> str:
+    """Return the address of a client, of which only some requests and jobs are taken at a time."""
     return request.client.host if request.client else ""
 
 
@@ -263,7 +264,7 @@ async def _read(
 ) -> tuple[B, dict[str, bytes]]:
     """Read the fields and the files of a request, sent as a form or as JSON."""
     if _is_json(request):
-        given: Any = _checked(partial(body.model_validate_json, await request.body(), strict=True))
+        given: Any = checked(partial(body.model_validate_json, await request.body(), strict=True))
         values = given.model_dump()
         files = {name: base64.b64decode(values.pop(name)) for name in names if values.get(name) is not None}
         return fields.model_validate({name: values[name] for name in fields.model_fields}), files
@@ -283,10 +284,10 @@ async def _read(
                 texts[name] = value
     if "image" not in parts:
         raise CalcoError("image is missing; send the image's file in the field image")
-    return _checked(partial(fields.model_validate, texts)), parts
+    return checked(partial(fields.model_validate, texts)), parts
 
 
-def _checked(validate: Callable[[], T]) -> T:
+def checked(validate: Callable[[], T]) -> T:
     """Validate fields; what pydantic objects to becomes one line."""
     try:
         return validate()

@@ -31,6 +31,8 @@ from calco.web.api import ROOT, api_routes, problem, said
 from calco.web.dashboard import PATH as CRIME
 from calco.web.dashboard import crime_routes
 from calco.web.refusals import RefusedError, UploadError, language_of
+from calco.web.jobs import Jobs
+from calco.web.jobs_api import jobs_routes
 from calco.web.service import Studio
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +78,7 @@ class Metrics:
             for bound in _BOUNDS:
                 self._buckets[route, bound] += seconds <= bound
 
-    def text(self, studio: Studio) -> str:
+    def text(self, studio: Studio, jobs: Jobs | None) -> str:
         """Return all numbers in the text format of Prometheus."""
         lines: list[str] = []
 
@@ -110,6 +112,9 @@ class Metrics:
                {"": counts.busy_seconds})  # fmt: skip
         metric("queue_places", "gauge", "Largest number of requests that wait or are in work.", {"": studio.queue})
         metric("queue_taken", "gauge", "Requests that wait or are in work.", {"": studio.waiting()})
+        metric("jobs", "gauge", "Jobs by state.", {
+            f'{{state="{state}"}}': count for state, count in sorted((jobs.counts() if jobs else {}).items())
+        })  # fmt: skip
         metric("models", "gauge", "Models by state.", {
             f'{{state="{state}"}}': count for state, count in sorted(Counter(studio.states().values()).items())
         })  # fmt: skip
@@ -335,12 +340,15 @@ def _known(method: str) -> str:
     return method if method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH") else "other"
 
 
-def build_app(config: ServeConfig, studio: Studio, *, token: str = "", folder: Path | None = None) -> Guard:
+def build_app(
+    config: ServeConfig, studio: Studio, *, jobs: Jobs | None = None, token: str = "", folder: Path | None = None
+) -> Guard:
     """Return the whole studio as an ASGI application.
 
     Args:
         config: Hosts, limits, and what is shown.
         studio: The models.
+        jobs: Does videos and many images; None takes none.
         token: Secret that every request must bring; "" for none.
         folder: Folder of the access log; None for no log.
 
@@ -352,7 +360,9 @@ def build_app(config: ServeConfig, studio: Studio, *, token: str = "", folder: P
         title="Calco", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{ROOT}/openapi.json",
         description="Images translated and objects detected by the models of this studio.",
     )  # fmt: skip
-    app.include_router(api_routes(studio, lambda: metrics.text(studio)))
+    app.include_router(api_routes(studio, lambda: metrics.text(studio, jobs)))
+    if jobs is not None:
+        app.include_router(jobs_routes(studio, jobs))
     app.add_exception_handler(CalcoError, _answered)
     app.add_exception_handler(RequestValidationError, _answered)
     if config.crime:

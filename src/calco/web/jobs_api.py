@@ -75,11 +75,7 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
     async def submit(request: Request, response: Response) -> JobState:
         """Accept a job: a video, an image, a ZIP of images, or several images, each in a field `file`."""
         async with _form(request, jobs) as (fields, files):
-            served = studio.models.get(fields.model)
-            if served is None:
-                raise UnknownModelError(
-                    f"there is no model {fields.model[:60]!r}; choose one of {', '.join(studio.models)}"
-                )
+            served = studio.find(fields.model)
             options = JobOptions(**fields.model_dump(exclude={"model"}))
             call = partial(_submit, jobs, files, model=served, options=options, client=client_of(request))
             job = jobs.get(await run_in_threadpool(call))
@@ -89,12 +85,11 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
     @router.get("/{id}", responses={404: _GONE[404], 422: PROBLEMS[422]})
     def state(id: str, request: Request) -> JobState:
         """Return the state of a job."""
-        return _described(_found(jobs, id), request)
+        return _described(jobs.get(id), request)
 
     @router.delete("/{id}", status_code=204, responses={404: _GONE[404], 422: PROBLEMS[422]})
     def cancel(id: str) -> None:
         """End a job, or delete the result of one that has ended; its files go at once."""
-        _found(jobs, id)
         jobs.cancel(id)
 
     @router.get(
@@ -102,7 +97,7 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
     )
     def result(id: str, request: Request) -> Response:
         """Return the result, a video or a ZIP; parts of it by Range. It is deleted after its delivery."""
-        job = _found(jobs, id)
+        job = jobs.get(id)
         if job.result is None:
             is_over = job.state not in ("queued", "running")
             message = _message(job, request) or f"the job is {job.state}"
@@ -116,7 +111,7 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
     )  # fmt: skip
     def preview(id: str) -> Response:
         """Return a small image of the newest frame or image."""
-        job = _found(jobs, id)
+        job = jobs.get(id)
         data = None
         with contextlib.suppress(OSError):  # removed meanwhile
             data = job.preview.read_bytes() if job.preview is not None else None
@@ -129,13 +124,6 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
 
 def _files(*kinds: str) -> dict[str, Any]:
     return {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}}
-
-
-def _found(jobs: Jobs, id: str) -> Job:
-    try:
-        return jobs.get(id)
-    except UnknownJobError as error:
-        raise HTTPException(404, str(error)) from error
 
 
 def _message(job: Job, request: Request) -> str:

@@ -10,11 +10,14 @@ import tempfile
 import webbrowser
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from calco.errors import MissingExtraError
 from calco.report.server import LOOPBACK, port_error
 from calco.web import ServeConfig
+
+if TYPE_CHECKING:
+    from calco.web.jobs import Jobs
 
 LOG = logging.getLogger(__name__)
 _NEEDED: Final = ("fastapi", "gradio", "httpx", "python_multipart", "uvicorn")
@@ -86,8 +89,8 @@ def _run(config: ServeConfig, listening: socket.socket, *, token: str, folder: P
         models, device=config.device, precision=config.precision, queue=config.queue, per_client=config.per_client,
         seconds=config.seconds, megapixels=config.megapixels,
     )  # fmt: skip
-    with contextlib.closing(studio):
-        app: Any = build_app(config, studio, token=token, folder=folder)
+    with contextlib.closing(studio), contextlib.closing(open_jobs(config, folder / "jobs")) as jobs:
+        app: Any = build_app(config, studio, jobs=jobs, token=token, folder=folder)
         host = LOOPBACK if config.host == "0.0.0.0" else f"[{config.host}]" if ":" in config.host else config.host
         address = f"http://{host}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
         LOG.info("the studio is at %s; Ctrl-C stops", address)
@@ -102,6 +105,22 @@ def _run(config: ServeConfig, listening: socket.socket, *, token: str, folder: P
         ))  # fmt: skip
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
+
+
+def open_jobs(config: ServeConfig, folder: Path) -> "Jobs":
+    """Open the jobs of a studio, which go on where the last one left them.
+
+    Raises:
+        CalcoError: If the folder cannot be used, or another studio uses it.
+    """
+    from calco.web.archives import Limits
+    from calco.web.jobs import Jobs
+
+    limits = Limits(pixels=round(config.megapixels * 1e6), video_seconds=60 * config.video_minutes)
+    return Jobs(
+        folder, most=config.jobs, most_per_client=min(config.jobs, config.per_client), keep_hours=config.keep_hours,
+        keep_bytes=round(config.keep_gigabytes * 1e9), limits=limits,
+    )  # fmt: skip
 
 
 def protocol() -> type[asyncio.Protocol]:

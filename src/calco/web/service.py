@@ -206,18 +206,18 @@ class Studio:
         with self._changed:
             return self._places.total()
 
-    def find(self, name: str, kind: Literal["translator", "detector"]) -> ServedModel:
+    def find(self, name: str, kind: Literal["translator", "detector"] | None = None) -> ServedModel:
         """Return a model by its name.
 
         Raises:
-            UnknownModelError: If there is none, or it is of the other kind.
+            UnknownModelError: If there is none, or it is not of the `kind` that is asked for.
         """
         served = self.models.get(name)
-        if served is None or served.kind != kind:
-            fitting = [each.name for each in self.models.values() if each.kind == kind]
+        if served is None or kind not in (None, served.kind):
+            fitting = [each.name for each in self.models.values() if kind in (None, each.kind)]
             known = ", ".join(fitting) or "-"
             raise UnknownModelError(
-                f"there is no {kind} {name[:60]!r}; those that are served: {known}",
+                f"there is no {kind or 'model'} {name[:60]!r}; those that are served: {known}",
                 f"no hay ningún modelo {name[:60]!r} de esa clase; los que hay: {known}",
             )
         return served
