@@ -30,9 +30,9 @@ from calco.web import ServeConfig
 from calco.web.api import ROOT, api_routes, problem, said
 from calco.web.dashboard import PATH as CRIME
 from calco.web.dashboard import crime_routes
-from calco.web.refusals import RefusedError, UploadError, language_of
 from calco.web.jobs import Jobs
 from calco.web.jobs_api import jobs_routes
+from calco.web.refusals import RefusedError, UploadError, language_of
 from calco.web.service import Studio
 
 LOG = logging.getLogger(__name__)

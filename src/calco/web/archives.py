@@ -51,7 +51,7 @@ class JobError(RefusedError):
         values: What stands in the sentence, plain data.
     """
 
-    def __init__(self, reason: str, **values: Any) -> None:
+    def __init__(self, reason: str, /, **values: Any) -> None:
         self.reason, self.values = reason, values
         self.status, english, spanish = REASONS[reason]
         super().__init__(english.format(**values), spanish.format(**values))

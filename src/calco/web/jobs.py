@@ -330,7 +330,7 @@ class Jobs:
             if self._count(f"{live} AND client = ?", client) >= self.most_per_client:
                 raise JobsFullError(
                     f"{self.most_per_client} of your jobs are waiting, and no more are taken; wait for one to end",
-                    f"usted tiene {self.most_per_client} trabajos en espera y no se aceptan más; espere a que uno termine",
+                    f"usted tiene {self.most_per_client} trabajos en espera y no se aceptan más; espere a uno",
                 )
         if _bytes_of(self.folder) + more > self.keep_bytes:
             self._clean_by_size(more)
