@@ -158,7 +158,19 @@ def test_the_openapi_states_every_answer(site: Site) -> None:
     assert {"200", "401", "403", "404", "408", "413", "415", "422", "503"} <= translate["responses"].keys()
     assert translate["requestBody"]["content"].keys() == {"multipart/form-data", "application/json"}
     assert {*described["paths"]} == {
-        f"{API}/{each}" for each in ("health", "models", "models/{name}", "metrics", "translate", "detect")
+        f"{API}/{each}"
+        for each in (
+            "health",
+            "models",
+            "models/{name}",
+            "metrics",
+            "translate",
+            "detect",
+            "jobs",
+            "jobs/{id}",
+            "jobs/{id}/result",
+            "jobs/{id}/preview",
+        )
     }
 
 

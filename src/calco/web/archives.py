@@ -185,7 +185,10 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
 
 def sentence(code: str, values: Mapping[str, Any], *, spanish: bool = False) -> str:
     """Return what a job says, empty without a code."""
-    return REASONS[code][1 + spanish].format(**values) if code else ""
+    if not code:
+        return ""
+    _, english, translated = REASONS[code]
+    return (translated if spanish else english).format(**values)
 
 
 @dataclass

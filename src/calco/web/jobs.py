@@ -185,9 +185,10 @@ class Jobs:
         except BaseException:
             self._held.close()
             raise
-        calls = [(f"calco-{kind}", self._serve, (kind,)) for kind in KINDS]
-        calls.append(("calco-clean", self._clean_often, ()))
-        self._threads = [threading.Thread(target=call, name=name, args=args, daemon=True) for name, call, args in calls]
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"calco-{kind}", args=(kind,), daemon=True) for kind in KINDS
+        ]
+        self._threads.append(threading.Thread(target=self._clean_often, name="calco-clean", daemon=True))
         for thread in self._threads:
             thread.start()
 
