@@ -257,7 +257,8 @@ class RemoteJob:
             if state["state"] == "done":
                 return self
             if state["state"] in ("failed", "cancelled"):
-                raise CalcoError(f"the job {state['state']}: {state['message'] or 'no reason was given'}")
+                verb = "failed" if state["state"] == "failed" else "was cancelled"
+                raise CalcoError(f"the job {verb}: {state['message'] or 'no reason was given'}")
             time.sleep(_POLL)
 
     def result(self, out: str | Path) -> Path:
