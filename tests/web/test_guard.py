@@ -56,6 +56,8 @@ def test_a_token_is_asked_for_and_kept_by_browsers(runs: Path, tmp_path: Path) -
             refused = site.get(f"{API}/models", headers=headers)
             assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
         assert site.get(f"{API}/models", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        door = site.get("/", headers={"Accept": "text/html"})
+        assert door.status_code == 401 and '<input name="token"' in door.text
         with httpx.Client(base_url=site.url) as browser:
             entered = browser.get("/", params={"token": TOKEN, "x": "1"})
             assert (entered.status_code, entered.headers["location"]) == (303, "/?x=1")

@@ -17,6 +17,7 @@ import calco
 from calco.cli import main
 from calco.crime.dashboard import page, read
 from calco.crime.load import LoadConfig, load
+from calco.errors import CalcoError
 from calco.web import serve as module
 from crime.test_robberies import written
 from web.studios import image, make_translator
@@ -132,6 +133,22 @@ def test_a_model_answers_soon_after_the_command(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert (tmp_path / "state" / "access.jsonl").exists()
+
+
+def test_other_machines_need_the_token_that_is_printed(tmp_path: Path) -> None:
+    make_translator(tmp_path / "faces")
+    words = [str(tmp_path / "faces"), "--host", "0.0.0.0", "--port", "0", "--folder", str(tmp_path / "state")]
+    command = [sys.executable, "-m", "calco", "serve", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        token = re.search(r"the token of the studio is (\S{32})\n", process.stderr.readline())
+        address = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())
+        assert token and address
+        with calco.Client(address[0]) as stranger, pytest.raises(CalcoError, match="the token is missing or wrong"):
+            stranger.models()
+        with calco.Client(address[0], token=token[1]) as client:
+            assert client.models().keys() == {"faces"}
+        process.kill()
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from calco.errors import CalcoError
 from calco.files import make_folder
@@ -59,6 +59,16 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
 }
+
+
+_DOOR: Final = """<!doctype html>
+<html lang="es"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Calco</title><body style="font-family: sans-serif; margin: 3rem; color-scheme: light dark">
+<form action="/"><p><label>La clave (token) que muestra la terminal ·
+<span lang="en">The token that the terminal shows</span><br>
+<input name="token" type="password" required autofocus autocomplete="off"></label> <button>OK</button></form>
+"""
+"""Asks a person for the token."""
 
 
 class Metrics:
@@ -211,7 +221,9 @@ class Guard:
             answer = RedirectResponse(to, 303)
             answer.set_cookie(COOKIE, self._token, httponly=True, samesite="lax", max_age=30 * 86_400)
             return answer
-        said = "the token is missing or wrong; open the address that the terminal shows, or send Authorization: Bearer"
+        if "text/html" in headers.get("accept", ""):
+            return HTMLResponse(_DOOR, 401, {"WWW-Authenticate": "Bearer"})
+        said = "the token is missing or wrong; give the one that the terminal shows: Authorization: Bearer TOKEN"
         return _plain(401, said, {"WWW-Authenticate": "Bearer"})
 
     def _is_token(self, given: str) -> bool:

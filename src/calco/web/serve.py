@@ -92,12 +92,14 @@ def _run(config: ServeConfig, listening: socket.socket, *, token: str, folder: P
     with contextlib.closing(studio), contextlib.closing(open_jobs(config, folder / "jobs")) as jobs:
         app: Any = build_app(config, studio, jobs=jobs, token=token, folder=folder)
         host = LOOPBACK if config.host == "0.0.0.0" else f"[{config.host}]" if ":" in config.host else config.host
-        address = f"http://{host}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+        address = f"http://{host}:{listening.getsockname()[1]}/"
+        if token:  # by itself: what the terminal shows of an address has no secrets
+            LOG.info("the token of the studio is %s", token)
         LOG.info("the studio is at %s; Ctrl-C stops", address)
         if not config.is_local and not token:
             LOG.warning("every machine that reaches port %s may use the studio", listening.getsockname()[1])
         if config.browser:
-            webbrowser.open(address)
+            webbrowser.open(f"{address}?token={token}" if token else address)
         server = uvicorn.Server(uvicorn.Config(
             app, http=protocol(), ws="none", log_config=None, log_level="critical", access_log=False,
             server_header=False, proxy_headers=False, timeout_keep_alive=15, backlog=1024,
