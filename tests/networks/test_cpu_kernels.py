@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from calco.detection.lite import LiteDetector
 from calco.detection.network import TargetObjects
-from calco.networks.cpu import depthwise, pointwise, relu6_
+from calco.networks.cpu import depthwise, pointwise, prefer_onednn, relu6_
 from calco.networks.cpu.packed import PackedConv
-from calco.networks.efficientnet_lite import SameConv
+from calco.networks.efficientnet_lite import InvertedResidual, SameConv
+from calco.networks.machine import has_bfloat16
 
 
 def _last(*shape: int) -> torch.Tensor:
@@ -82,6 +83,19 @@ def test_pointwise_convolutions_compute_what_torch_does(layout: torch.memory_for
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
 
 
+def test_1x1_convolutions_of_a_network_are_pointwise_and_others_stay() -> None:
+    kinds = {"plain": {}, "strided": {"stride": 2}, "padded": {"padding": 1}, "grouped": {"groups": 2}}
+    network = torch.nn.ModuleDict({name: torch.nn.Conv2d(4, 6, 1, **kind) for name, kind in kinds.items()})
+    network["normed"] = torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(4, 6, 1))
+    x = torch.randn(2, 4, 6, 6)
+    before = {name: layer.eval()(x) for name, layer in network.items()}
+    prefer_onednn(network)
+    found = {name for name, layer in network.items() if "_conv_forward" in vars(layer)}
+    assert found == {"plain", "normed"}
+    for name, layer in copy.deepcopy(network).items():
+        torch.testing.assert_close(layer(x), before[name])
+
+
 def test_clipping_in_place_has_the_bits_of_torch() -> None:
     torch.manual_seed(0)
     start = (torch.randn(2, 5, 6, 7) * 6).requires_grad_()
@@ -93,15 +107,76 @@ def test_clipping_in_place_has_the_bits_of_torch() -> None:
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*results, strict=True))
 
 
+def _block(kernel: int, stride: int) -> InvertedResidual:
+    """A block whose norms have seen other images."""
+    torch.manual_seed(0)
+    block = InvertedResidual(8, 8, kernel=kernel, stride=stride, expansion=3)
+    for layer in block.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.2)
+            layer.running_var.uniform_(0.5, 2)
+            torch.nn.init.normal_(layer.weight, 2.0, 0.3)
+            torch.nn.init.normal_(layer.bias, 1.0, 1.0)
+    return block.eval().to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(12, 16), (7, 9), (10, 11)])
+def test_blocks_with_fixed_norms_learn_what_torch_does(
+    kernel: int, stride: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block, x = _block(kernel, stride), _last(3, 8, *size)
+    learned = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("CALCO_CPU_KERNELS", switch)
+        out = block(x)
+        learned.append((out, *torch.autograd.grad(out.square().sum(), (x, *block.parameters()))))
+    for ours, theirs in zip(*learned, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def test_blocks_with_fixed_norms_can_be_differentiated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, x = _block(5, 1), _last(2, 8, 8, 8)
+    slopes = []
+    for switch in ("1", "0"):
+        monkeypatch.setenv("CALCO_CPU_KERNELS", switch)
+        (slope,) = torch.autograd.grad(block(x).square().sum(), x, create_graph=True)
+        slopes.append(torch.autograd.grad(slope.square().sum(), tuple(block.parameters())))
+    for ours, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-1)
+
+
+def test_blocks_with_fixed_norms_train_only_what_is_to_be_trained() -> None:
+    block, x = _block(3, 1).requires_grad_(False), _last(2, 8, 8, 8)
+    block(x).sum().backward()
+    assert x.grad is not None
+    assert all(each.grad is None for each in block.parameters())
+
+
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="beyond this machine: a processor with bfloat16")
+def test_blocks_with_fixed_norms_learn_in_bfloat16() -> None:
+    block, x = _block(5, 2), _last(2, 8, 12, 16)
+    learned = []
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            out = block(x).float()
+        learned.append(torch.autograd.grad(out.sum(), (x, *block.parameters())))
+    for ours, exact in zip(*learned, strict=True):
+        assert ours.dtype == torch.float32
+        assert F.cosine_similarity(ours.flatten(), exact.flatten(), dim=0) > 0.99
+
+
 @pytest.mark.parametrize("frozen", [0, 2, 3])
-def test_a_detector_learns_the_same_on_them(frozen: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("norms", [True, False])
+def test_a_detector_learns_the_same_on_them(frozen: int, norms: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     network = LiteDetector(2, width=16, depth=1).train()
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):  # as if it had been trained
             layer.running_mean.normal_(0, 0.1)
             layer.running_var.uniform_(0.5, 2)
-    network.freeze(frozen)
+    network.freeze(frozen, norms=norms)
     network.to(memory_format=torch.channels_last)
     images = torch.rand(2, 3, 64, 64).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
     objects = [TargetObjects(torch.tensor([0]), torch.tensor([[0.5, 0.5, 0.4, 0.3]]), torch.zeros(0, 4))] * 2

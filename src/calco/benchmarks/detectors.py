@@ -1,10 +1,10 @@
-"""Row of `calco bench`: the training step of the default detector, beside the same network on torch's own kernels."""
+"""Row of `calco bench`: the training step of the default detector, beside that of the same network in plain torch."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -12,20 +12,22 @@ import torch
 from calco.benchmarks.setting import Setting, Timed, count_operations, scene
 from calco.benchmarks.speed import Rows
 from calco.data.sample import generator
+from calco.detection.initial import initial_network
 from calco.detection.learning import DetectTrainConfig
 from calco.detection.learning.setup import DetectionBatch
 from calco.detection.learning.train import DetectorNetworks
 from calco.detection.lite import LiteDetector
+from calco.detection.model import LITE
 from calco.detection.network import TargetObjects
 
-_CLASSES = 2
+_CLASSES: Final = ("red", "blue")
 
 
 def detectors(setting: Setting) -> Rows:
     """Steps of the default detector, with its average, on generated photographs with boxes."""
     side, batch = setting.sizes.detector
     images = boxed_scenes(setting.config.seed, batch, side)
-    plain = detector_step(setting, images, precision="fp32")
+    plain = detector_step(setting, images, precision="fp32", fixed_norms=False)
 
     def reference() -> None:
         with torch_kernels():
@@ -34,20 +36,30 @@ def detectors(setting: Setting) -> Rows:
     yield Timed(
         name=f"detector training step at {side}x{side}, batch {batch}", unit="images/s", count=batch,
         ours=detector_step(setting, images, precision=setting.config.precision), reference=reference,
-        against="the same network on torch's kernels, float32", operations=count_operations(plain) / batch,
+        against="the same network in plain torch, float32", operations=count_operations(reference) / batch,
         precision=setting.precision,
     )  # fmt: skip
 
 
 def detector_step(
-    setting: Setting, images: DetectionBatch, *, precision: Literal["auto", "fp32", "bf16"]
+    setting: Setting, images: DetectionBatch, *, precision: Literal["auto", "fp32", "bf16"], fixed_norms: bool = True
 ) -> Callable[[], object]:
-    """Return one step of the default detector on the same images each time."""
+    """Return one step of the default detector on the same images each time.
+
+    Args:
+        setting: The measurement.
+        images: The batch.
+        precision: Of the convolutions.
+        fixed_norms: Keep the statistics of the backbone's norms, as training does if it has ImageNet's; otherwise they
+            are those of the batch.
+    """
     torch.manual_seed(setting.config.seed)
     config = DetectTrainConfig(size=images.images.shape[-1])
     config = replace(config, compute=replace(setting.compute, precision=precision))
-    network = LiteDetector(_CLASSES, width=config.lite.width, depth=config.lite.depth)
-    network.freeze(config.freeze)
+    lite = {"width": config.lite.width, "depth": config.lite.depth}
+    network = initial_network(LITE, _CLASSES, scratch=False, lite=lite, freeze=config.freeze).network
+    if isinstance(network, LiteDetector) and network.fixed_norms and not fixed_norms:
+        network.freeze(config.freeze, norms=False)
     networks = DetectorNetworks(config, network, setting.device)
     networks.set_rate(config.optimiser.learning_rate)
 
@@ -77,7 +89,7 @@ def boxed_scenes(seed: int, count: int, side: int) -> DetectionBatch:
     rng, images, objects = generator(seed, 0, "boxed", "bench"), list[np.ndarray](), list[TargetObjects]()
     for number in range(count):
         image = scene(seed, f"boxed {number}", (side, side))
-        labels = rng.integers(0, _CLASSES, int(rng.integers(1, 7)))
+        labels = rng.integers(0, len(_CLASSES), int(rng.integers(1, 7)))
         boxes = []
         for label in labels:
             width, height = (int(each) for each in rng.integers(side // 8, side // 2, 2))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from calco.detection.config import check_lite
 from calco.detection.network import DetectionNetwork, TargetObjects
-from calco.networks.cpu import depthwise, learning_dtype, pointwise
+from calco.networks.cpu import depthwise, learning_dtype
 from calco.networks.cpu.packed import packed
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 
@@ -138,15 +138,9 @@ class Depthwise(nn.Conv2d):
         return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)  # of a norm that was folded into it
 
 
-class Pointwise(nn.Conv2d):
-    """Convolution of each pixel by itself, without bias."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(channels, width, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N, C, H, W => N, width, H, W."""
-        return pointwise(x, self.weight, self.bias)
+def _pointwise(channels: int, width: int) -> nn.Conv2d:
+    """Convolution of each pixel by itself."""
+    return nn.Conv2d(channels, width, 1, bias=False)
 
 
 def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential:
@@ -156,7 +150,7 @@ def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential
         return nn.GroupNorm(groups, width) if groups else nn.BatchNorm2d(width)
 
     layers = [Depthwise(width, stride), norm(), nn.SiLU()]
-    return nn.Sequential(*layers, Pointwise(width, width), norm(), nn.SiLU())
+    return nn.Sequential(*layers, _pointwise(width, width), norm(), nn.SiLU())
 
 
 class Pyramid(nn.Module):
@@ -164,7 +158,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
-        self.enter = nn.ModuleList(nn.Sequential(Pointwise(c, width), nn.BatchNorm2d(width)) for c in channels)
+        self.enter = nn.ModuleList(nn.Sequential(_pointwise(c, width), nn.BatchNorm2d(width)) for c in channels)
         self.down = nn.ModuleList(_separable(width) for _ in channels[1:])
         self.shrink = nn.ModuleList(_separable(width, 2) for _ in channels[1:])
         self.up = nn.ModuleList(_separable(width) for _ in channels[1:])
@@ -210,7 +204,7 @@ class LiteDetector(DetectionNetwork):
         super().__init__()
         check_lite(width, depth)
         self.backbone = EfficientNetLite()
-        self.frozen = 0
+        self.frozen, self.fixed_norms = 0, False
         self._packed: _PackedStages | None = None
         self.pyramid = Pyramid([CHANNELS[place] for place in _USED], width)
         self.strides = tuple(STRIDES[place] for place in _USED)
@@ -223,13 +217,18 @@ class LiteDetector(DetectionNetwork):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.constant_(layer.bias, start)  # type: ignore[arg-type]
 
-    def freeze(self, stages: int) -> None:
-        """Keep the stem and the first stages of the backbone as they are, norms included; 0 trains all of it.
+    def freeze(self, stages: int, *, norms: bool = True) -> None:
+        """Keep the stem and the first stages of the backbone as they are; 0 trains all of it.
 
         Edges and textures need not be learned from a few hundred images, and the large maps, which cost most of the
         backward pass, are left out of it.
+
+        Args:
+            stages: Number of stages.
+            norms: Keep the statistics of all norms of the backbone, which eight images estimate badly. Their factors
+                and shifts are trained where the convolutions are.
         """
-        self.frozen = stages
+        self.frozen, self.fixed_norms = stages, norms
         for part in self._fixed():
             part.requires_grad_(False)
         self.train(self.training)
@@ -238,9 +237,10 @@ class LiteDetector(DetectionNetwork):
         return [self.backbone.stem, *self.backbone.stages[: self.frozen]] if self.frozen else []
 
     def train(self, mode: bool = True) -> "LiteDetector":
-        """Set the mode of all but the frozen parts, whose norms stay as they are."""
+        """Set the mode of all but the norms that stay as they are, and the frozen parts."""
         super().train(mode)
-        for part in self._fixed():
+        norms = [each for each in self.backbone.modules() if self.fixed_norms and isinstance(each, nn.BatchNorm2d)]
+        for part in (*self._fixed(), *norms):
             part.eval()
         return self
 

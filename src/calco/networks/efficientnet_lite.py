@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
-from calco.networks.cpu import depthwise, pointwise, relu6_, runs
+from calco.networks.cpu import depthwise, learning_dtype, relu6_, runs
+from calco.networks.cpu.fixed_norms import inverted_residual, with_norm
 from calco.networks.layers import BatchNorm, segment
 
 Variant = Literal["lite0", "lite2"]
@@ -58,7 +59,7 @@ class SameConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """N, C, H, W => N, D, ceil(H / stride), ceil(W / stride)."""
         if self.kernel_size == self.stride == (1, 1) and self.groups == 1:
-            return pointwise(x, self.weight, self.bias)
+            return super().forward(x)
         pads = same_pads(x, self.kernel_size, self.stride)
         around = (pads[2], pads[0])
         by_channel, weight = self.groups == self.in_channels == self.out_channels and self.bias is None, self.weight
@@ -135,6 +136,16 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N, C, H, W => N, D, H / stride, W / stride."""
+        dtype = learning_dtype(x)
+        if dtype is not None and self.widen and not self.narrow[1].training:
+            conv = self.filter[0]
+            left, right, *vertical = same_pads(x, conv.kernel_size, conv.stride)
+            if vertical == [left, right]:
+                widen, filters, narrow = (with_norm(*part[:2]) for part in (self.widen, self.filter, self.narrow))
+                if left != right:
+                    filters = led_by_zeros(filters[0]), filters[1]
+                stride, joins = conv.stride[0], self.joins
+                return inverted_residual(x, widen, filters, narrow, stride, right, joins=joins, dtype=dtype)
         out: Tensor = self.narrow(self.filter(self.widen(x)))
         return x + out if self.joins else out
 

@@ -73,7 +73,7 @@ class Networks(TrainableNetworks):
             parts["discriminator"] = self.discriminator
         for part in parts.values():
             part.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-            prefer_onednn(part, device)
+            prefer_onednn(part)
         self.adversarial = True  # whether the adversary takes part in a step
         self.augments = self.halves = False
         self.features = fixed_features(config, device, layout)
@@ -223,7 +223,7 @@ def fixed_features(
     if projected or (objective.perceptual_weight and objective.perceptual == "efficientnet"):
         fixed = FixedFeatures()
         fixed.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        prefer_onednn(fixed, device)
+        prefer_onednn(fixed)
         return fixed
     if objective.perceptual_weight and objective.perceptual == "alexnet":
         weights = {name: tensor.to(device) for name, tensor in Perceptual.load().weights.items()}

@@ -121,7 +121,7 @@ def _resumed_network(config: DetectTrainConfig, classes: Sequence[str]) -> Initi
         raise CalcoError(f"{config.out} is not a run of calco detect train; resume it with calco train --resume")
     network = build_network(built["architecture"], built["settings"], len(classes))
     if isinstance(network, LiteDetector):
-        network.freeze(int(built.get("frozen", 0)))
+        network.freeze(int(built.get("frozen", 0)), norms=bool(built.get("fixed_norms", False)))
     return InitialNetwork(network, built["architecture"], built["settings"], built["origin"])
 
 
@@ -138,7 +138,7 @@ class DetectorNetworks(TrainableNetworks):
         self.network = network.to(device).train()
         if config.compute.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        prefer_onednn(self.network, device)
+        prefer_onednn(self.network)
         self.live, self.averaged = self.network, copy.deepcopy(self.network) if self.ema else None
         self.modules = {"network": self.network}
         if self.averaged is not None:
@@ -249,8 +249,10 @@ class DetectionTask(Task[DetectionBatch]):
     def position(self) -> dict[str, Any]:
         """Augmentation of the epoch, and the network's settings."""
         built = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
-        frozen = getattr(self.networks.network, "frozen", 0)
-        return {"calm": self.calm, "built": {**built, "origin": self.chosen.origin, "frozen": frozen}}
+        network = self.networks.network
+        if isinstance(network, LiteDetector):
+            built |= {"frozen": network.frozen, "fixed_norms": network.fixed_norms}
+        return {"calm": self.calm, "built": {**built, "origin": self.chosen.origin}}
 
     def load_position(self, position: Mapping[str, Any]) -> None:
         """Restore the augmentation of the epoch."""

@@ -34,15 +34,12 @@ def learning_dtype(x: Tensor) -> torch.dtype | None:
     return dtype if applies(x.device, dtype) else None
 
 
-def prefer_onednn(network: nn.Module, device: torch.device) -> None:
-    """Let oneDNN compute the 1x1 convolutions that do not call `pointwise`, with one thread and small batches too.
-
-    In float32, torch leaves those of batches below 16 to `_slow_conv2d` then, in both passes, unless they are dilated
-    (`use_mkldnn` in aten/src/ATen/native/Convolution.cpp), which changes nothing about a filter of one pixel.
-    """
+def prefer_onednn(network: nn.Module) -> None:
+    """Let `pointwise` compute the 1x1 convolutions of a network."""
     for module in network.modules():
-        if enabled(device) and isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
-            module.dilation = (2, 2)
+        plain = isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros"
+        if plain and module.kernel_size == module.stride == (1, 1) and module.padding in ((0, 0), "same", "valid"):
+            module._conv_forward = pointwise
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
@@ -70,30 +67,33 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
-        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-        gradient, x32 = gradient.float().contiguous(memory_format=layout), x.float()
-        needs_x, needs_weight = ctx.needs_input_grad[:2]
-        # A gradient that is differentiated again (create_graph) needs torch's own formula.
-        splits = needs_weight and layout is torch.channels_last and not torch.is_grad_enabled()
-        splits &= _can_split(x, weight, ctx.stride, ctx.padding)
-        to_x, to_weight = _gradients(
-            gradient, x32, weight.float(), ctx.stride, ctx.padding, (needs_x, needs_weight and not splits)
-        )
-        if splits:
-            to_weight = _split_weight_gradient(gradient, x32, weight, ctx.stride, ctx.padding)
-        return (
-            None if to_x is None else to_x.to(x.dtype),
-            None if to_weight is None else to_weight.to(weight.dtype),
-            None,
-            None,
-        )
+        found = depthwise_gradients(gradient, x, weight, ctx.stride, ctx.padding, ctx.needs_input_grad[:2])
+        return *(None if each is None else each.to(x.dtype) for each in found), None, None  # type: ignore[return-value]
+
+
+def depthwise_gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int],
+    wanted: tuple[bool, bool],
+) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
+    """Return the gradients of a depthwise convolution's input and weights in float32, as far as they are wanted."""
+    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    gradient, x, weight = gradient.float().contiguous(memory_format=layout), x.float(), weight.float()
+    # A gradient that is differentiated again (create_graph) needs torch's own formula.
+    splits = wanted[1] and layout is torch.channels_last and not torch.is_grad_enabled()
+    splits &= _can_split(x, weight, stride, padding)
+    to_x, to_weight = _gradients(gradient, x, weight, stride, padding, (wanted[0], wanted[1] and not splits))
+    if splits:
+        to_weight = _split_weight_gradient(gradient, x, weight, stride, padding)
+    return to_x, to_weight
 
 
 def _gradients(
     gradient: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int],
     wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
-    """Gradients of a depthwise convolution's input and weights, as far as they are wanted."""
+    """Return the gradients of `depthwise_gradients` by torch's own kernel."""
+    if not any(wanted):
+        return None, None
     to_x, to_weight, _ = torch.ops.aten.convolution_backward(
         gradient, x, weight, None, stride, padding, (1, 1), False, (0, 0), weight.shape[0], [*wanted, False]
     )
@@ -163,9 +163,9 @@ def _paired(x: Tensor) -> Tensor:
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Mix the channels of each pixel, as `F.conv2d` with a 1x1 kernel: N, C, H, W; D, C, 1, 1 => N, D, H, W.
 
-    With channels last this is one matrix product. In float32 torch chooses among oneDNN and a kernel of its own by the
-    number of threads and images, and that kernel zeroes and copies maps; with a dilation, which changes nothing about a
-    filter of one pixel, it takes oneDNN.
+    With channels last this is one matrix product. In float32, with one thread and batches below 16, torch leaves other
+    layouts to `_slow_conv2d`, in both passes, unless they are dilated (`use_mkldnn` in
+    aten/src/ATen/native/Convolution.cpp), which changes nothing about a filter of one pixel.
     """
     if learning_dtype(x) == torch.float32 and x.is_contiguous(memory_format=torch.channels_last):
         return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
