@@ -139,9 +139,10 @@ class InvertedResidual(nn.Module):
         dtype = learning_dtype(x)
         if dtype is not None and self.widen and not self.narrow[1].training:
             conv = self.filter[0]
+            assert isinstance(conv, SameConv)
             left, right, *vertical = same_pads(x, conv.kernel_size, conv.stride)
             if vertical == [left, right]:
-                widen, filters, narrow = (with_norm(*part[:2]) for part in (self.widen, self.filter, self.narrow))
+                widen, filters, narrow = (with_norm(part) for part in (self.widen, self.filter, self.narrow))
                 if left != right:
                     filters = led_by_zeros(filters[0]), filters[1]
                 stride, joins = conv.stride[0], self.joins

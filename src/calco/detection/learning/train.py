@@ -248,7 +248,7 @@ class DetectionTask(Task[DetectionBatch]):
 
     def position(self) -> dict[str, Any]:
         """Augmentation of the epoch, and the network's settings."""
-        built = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
+        built: dict[str, Any] = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
         network = self.networks.network
         if isinstance(network, LiteDetector):
             built |= {"frozen": network.frozen, "fixed_norms": network.fixed_norms}

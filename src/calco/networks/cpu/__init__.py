@@ -37,9 +37,10 @@ def learning_dtype(x: Tensor) -> torch.dtype | None:
 def prefer_onednn(network: nn.Module) -> None:
     """Let `pointwise` compute the 1x1 convolutions of a network."""
     for module in network.modules():
-        plain = isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros"
-        if plain and module.kernel_size == module.stride == (1, 1) and module.padding in ((0, 0), "same", "valid"):
-            module._conv_forward = pointwise
+        if not isinstance(module, nn.Conv2d) or module.groups > 1 or module.padding_mode != "zeros":
+            continue
+        if module.kernel_size == module.stride == (1, 1) and module.padding in ((0, 0), "same", "valid"):
+            vars(module)["_conv_forward"] = pointwise
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:

@@ -1,8 +1,8 @@
 """Inverted residuals whose batch norms keep their statistics: one function with gradients of its own.
 
-Such a norm is a factor and a shift of each channel. Both belong into the convolution before it: the wide maps, which take
-most of the memory, are written once and already clipped, and the gradients of factor and shift come from those of the
-weights.
+Such a norm is a factor and a shift of each channel. Both belong into the convolution before it: the wide maps, which
+take most of the memory, are written once and already clipped, and the gradients of factor and shift come from those of
+the weights.
 """
 
 from typing import Any
@@ -17,8 +17,11 @@ Weights = tuple[Tensor, Tensor]
 """Weights and shift of a convolution."""
 
 
-def with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Weights:
+def with_norm(part: nn.Sequential) -> Weights:
     """Return a convolution without bias that includes the norm after it, with gradients for the parameters of both."""
+    conv, norm = part[0], part[1]
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)

@@ -114,7 +114,9 @@ def _ready(conv: Conv, norm: Any, activation: nn.Module | None, dtype: torch.dty
 def _with_equal_borders(conv: SameConv) -> nn.Conv2d:
     """Return a convolution with stride 2 that computes the same for even sides, with equal borders all around."""
     size, channels = conv.kernel_size[0], (conv.in_channels, conv.out_channels)
-    plain = nn.Conv2d(*channels, size + 1, 2, size // 2, groups=conv.groups, bias=conv.bias is not None)
+    # On the meta device, since first weights would take random numbers from a run that packs its frozen stages.
+    bias = conv.bias is not None
+    plain = nn.Conv2d(*channels, size + 1, 2, size // 2, groups=conv.groups, bias=bias, device="meta")
     plain.weight, plain.bias = nn.Parameter(led_by_zeros(conv.weight.detach())), conv.bias
     return plain
 
