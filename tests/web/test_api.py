@@ -57,11 +57,17 @@ def test_json_gets_json(site: Site, runs: Path) -> None:
     body = {"model": "scratches", "image": base64.b64encode(png(image())).decode(), "format": "webp"}
     mask = np.zeros((40, 50, 1), np.uint8)
     mask[5:20, 5:20] = 255
-    answer = site.post(f"{API}/translate", json={**body, "mask": base64.b64encode(png(mask)).decode(), "format": None})
+    answer = site.post(
+        f"{API}/translate",
+        json={**body, "mask": base64.b64encode(png(mask)).decode(), "format": None, "noise_seed": None},
+    )
     told = answer.json()
     assert (told["width"], told["height"], told["media_type"]) == (50, 40, "image/png")
     made = imaging.decode(base64.b64decode(told["image"]), "it")
     np.testing.assert_array_equal(made, calco.load(runs / "scratches", device="cpu")(image(), mask=mask > 0))
+    whole = site.post(f"{API}/translate", json={**body, "model": "faces", "format": "png", "noise_seed": 7.0}).json()
+    varied = calco.load(runs / "faces", device="cpu")(image(), noise_seed=7)
+    np.testing.assert_array_equal(imaging.decode(base64.b64decode(whole["image"]), "it"), varied)
     as_webp = site.post(f"{API}/translate", json={**body, "model": "faces"}).json()
     assert as_webp["media_type"] == "image/webp" and base64.b64decode(as_webp["image"])[8:12] == b"WEBP"
 

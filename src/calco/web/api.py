@@ -75,8 +75,9 @@ class TranslateFields(_Ask):
 
     noise_seed: Annotated[
         int | None,
-        BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given),
         Field(ge=0, le=(1 << 53) - 1, description="Seed of the noise, for variety; absent: deterministic."),
+        # JSON Schema counts 7.0 as whole. It stands last: the constraints before it then spare null.
+        BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given),
     ] = None
     format: Annotated[Format | None, Field(description="Format of the answer; absent: PNG, TIFF for floats.")] = None
 
