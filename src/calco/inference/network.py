@@ -233,16 +233,22 @@ class Overlay:
         check_numbers(self, alpha=(0, 1), contour=(0, 100))
 
 
-def overlaid(image: Image, indices: Indices, palette: Palette, overlay: Overlay) -> Image:
-    """Blend the colours of classes, HW, over an image, HWC of any depth without its transparency: HW3.
-
-    The background is left as it is; where the palette names none, every class has a colour.
-    """
+def overlay_colours(palette: Palette) -> list[tuple[int, int, int] | None]:
+    """Return the colour of each class over a photograph: its own, another for grey, None for the background."""
     accents = iter(ACCENTS * len(palette))
     own: list[tuple[int, int, int] | None] = []
     for name, (red, green, blue) in palette:
         grey = max(red, green, blue) - min(red, green, blue) < 32
         own.append(None if name in BACKGROUND else next(accents) if grey else (red, green, blue))
+    return own
+
+
+def overlaid(image: Image, indices: Indices, palette: Palette, overlay: Overlay) -> Image:
+    """Blend the colours of classes, HW, over an image, HWC of any depth without its transparency: HW3.
+
+    The background is left as it is; where the palette names none, every class has a colour.
+    """
+    own = overlay_colours(palette)
     shown = imaging.as_dtype(imaging.as_channels(imaging.visible(image), 3), np.float32)
     colours = paint(indices, tuple((name, own[i] or (0, 0, 0)) for i, (name, _) in enumerate(palette)))
     tinted = np.isin(indices, [i for i, colour in enumerate(own) if colour is not None])

@@ -97,7 +97,7 @@ def img_tag(image: Image, alt: str, css: str = "") -> Markup:
     return Markup(tag).format(css, width, height, escape(alt), data_uri(image))
 
 
-Look: TypeAlias = Literal["object", "missed", "right", "wrong", "passed", "double"]
+Look: TypeAlias = Literal["object", "missed", "right", "wrong", "passed", "double", "found"]
 
 SIDE = 480
 """Pixels of the longer side of an image in a page."""
@@ -111,20 +111,27 @@ CROWDED = 7
 class Mark:
     """A box to be drawn: its corners in pixels of the image (left, top, right, bottom), its label and its look.
 
-    Looks are "object" (ground truth), "missed", "right", "wrong", "passed" (neither), and "double".
+    Looks are "object" (ground truth), "missed", "right", "wrong", "passed" (neither), "double", and "found" where
+    nobody knows whether it is right. Scripts of a page find the score of a box, if it has one.
     """
 
     box: Sequence[float]
     label: str
     look: Look
+    score: float | None = None
 
 
 def boxed(image: Image, marks: Sequence[Mark], alt: str) -> Markup:
     """Return an image with its boxes over it."""
     height, width = image.shape[:2]
-    drawn = Markup("").join(_mark(mark, width, height) for mark in marks)
+    drawn = marks_over(marks, width, height)
     crowded = " crowded" if len(marks) >= CROWDED else ""
     return Markup('<div class="boxed{}">{}{}</div>').format(crowded, img_tag(fitted(image, SIDE), alt), drawn)
+
+
+def marks_over(marks: Sequence[Mark], width: int, height: int) -> Markup:
+    """Return the boxes over an image of this size in pixels, for an element that is exactly as large as the image."""
+    return Markup("").join(_mark(mark, width, height) for mark in marks)
 
 
 def _mark(mark: Mark, width: int, height: int) -> Markup:
@@ -137,11 +144,12 @@ def _mark(mark: Mark, width: int, height: int) -> Markup:
     place = next(row for row, fits in rows.items() if fits)
     east = " east" if left + _LETTER * len(mark.label) * width / _SHOWN > width else ""
     tag = (
-        '<i class="mark {0}{1}" title="{2}" style="left:{3:.2f}%;top:{4:.2f}%;width:{5:.2f}%;height:{6:.2f}%">'
+        '<i class="mark {0}{1}" title="{2}" style="left:{3:.2f}%;top:{4:.2f}%;width:{5:.2f}%;height:{6:.2f}%"{7}>'
         "<b>{2}</b></i>"
     )
+    scored = Markup("") if mark.score is None else Markup(' data-score="{:.4f}"').format(mark.score)
     shares = (100 * left / width, 100 * top / height, 100 * (right - left) / width, 100 * (bottom - top) / height)
-    return Markup(tag).format(mark.look, place + east, mark.label, *shares)
+    return Markup(tag).format(mark.look, place + east, mark.label, *shares, scored)
 
 
 Better = Literal["lower", "higher"]

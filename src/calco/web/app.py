@@ -28,10 +28,10 @@ from calco.report.server import HostRule
 from calco.version import __version__
 from calco.web import ServeConfig
 from calco.web.api import ROOT, api_routes, problem, said
-from calco.web.dashboard import PATH as CRIME
 from calco.web.dashboard import crime_routes
 from calco.web.jobs import Jobs
 from calco.web.jobs_api import jobs_routes
+from calco.web.pages import Pages
 from calco.web.refusals import RefusedError, UploadError, language_of
 from calco.web.service import Studio
 
@@ -380,10 +380,11 @@ def build_app(
     if config.crime:
         app.include_router(crime_routes(config.crime, config.language))
 
-    @app.get("/", include_in_schema=False)
-    def first() -> Response:
-        return RedirectResponse(CRIME if config.crime else f"{ROOT}/models")
-
+    pages = Pages(
+        studio, jobs, crime=bool(config.crime), runs=config.runs, most_bytes=round(config.image_megabytes * 1e6),
+        api=f"{ROOT}/openapi.json",
+    )  # fmt: skip
+    pages.mount(app)
     if token:
         _document_token(app)
     return Guard(app, config, token=token, metrics=metrics, log=AccessLog(folder / "access.jsonl") if folder else None)

@@ -1,0 +1,434 @@
+"use strict";
+// The studio in the browser: words in two languages, the drawing canvas, results, uploads, the camera, live runs.
+// Gradio inserts its parts when it likes, so whatever appears is set up by an observer.
+const texts = JSON.parse(document.getElementById("texts").textContent);
+const root = document.body.dataset.root;
+const find = (selector, from = document) => from.querySelector(selector);
+const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+const calco = window.calco = {};
+
+// Words.
+let language = document.documentElement.lang;
+const word = (key, values = {}) => (texts.words[language][key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+const fill = (node, key, values = {}) => {
+  node.dataset.t = key;
+  node.dataset.v = JSON.stringify(values);
+  node.textContent = word(key, values);
+};
+const translate = (from) => {
+  for (const node of all("[data-t]", from)) {
+    const now = word(node.dataset.t, JSON.parse(node.dataset.v || "{}"));
+    if (node.textContent !== now) node.textContent = now;
+  }
+  for (const node of all("[data-t-label]", from)) {
+    const now = word(node.dataset.tLabel);
+    if (node.getAttribute("aria-label") !== now) node.setAttribute("aria-label", now);
+  }
+};
+const speak = (text) => { const said = find("#say"); if (said) said.textContent = text; };
+const choose = (chosen) => {
+  language = chosen;
+  document.cookie = `calco_language=${chosen}; path=/; max-age=31536000; samesite=lax`;
+  document.documentElement.lang = chosen;
+  for (const button of all("[data-lang]")) button.setAttribute("aria-pressed", String(button.dataset.lang === chosen));
+  translate(document);
+  const title = document.body.dataset.title;
+  if (title) document.title = `${word(title)} · Calco`;
+  find(".go-language")?.click();
+};
+for (const button of all("[data-lang]")) button.addEventListener("click", () => choose(button.dataset.lang));
+// Labels of Gradio's parts: key => update of that part.
+calco.labels = (keys) => keys.map((props) => ({ __type__: "update", ...Object.fromEntries(Object.entries(props).map(([name, key]) => [name, word(key)])) }));
+
+// Errors of the page itself.
+const warn = (stage, key, values = {}) => {
+  const line = find(":scope > .warn", stage);
+  line.hidden = !key;
+  if (key) fill(line, key, values); else line.textContent = "";
+};
+
+// The canvas: strokes are kept as points, so that undo draws the others again, sharp at any size.
+class Drawing {
+  constructor(stage) {
+    this.stage = stage;
+    this.sketch = stage.dataset.kind === "sketch";
+    this.canvas = find("canvas", stage);
+    this.ring = find(".ring", stage);
+    this.strokes = [];
+    this.tool = "pen";
+    this.down = false;
+    this.at = null;
+    this.resize(512, 512);
+    const canvas = this.canvas;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.ring.hidden = true;
+      this.begin(this.place(event));
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!this.stroke || this.down) return;
+      for (const part of event.getCoalescedEvents?.() ?? [event]) this.extend(this.place(part));
+    });
+    for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { if (!this.down) this.end(); });
+    canvas.addEventListener("keydown", (event) => this.key(event));
+    canvas.addEventListener("blur", () => { this.ring.hidden = true; if (this.down) { this.down = false; this.end(); } });
+    for (const button of all("[data-tool]", stage)) {
+      button.addEventListener("click", () => {
+        this.tool = button.dataset.tool;
+        for (const other of all("[data-tool]", stage)) other.setAttribute("aria-pressed", String(other === button));
+      });
+    }
+    find("[data-do=undo]", stage).addEventListener("click", () => { this.strokes.pop(); this.paint(); this.changed(); });
+    find("[data-do=clear]", stage).addEventListener("click", () => { this.strokes = []; if (this.sketch) this.stage.photo?.(null); this.paint(); this.changed(); });
+  }
+  get width() { return Number(find("input[name=width]", this.stage).value) * (this.sketch ? this.canvas.width / 512 : Math.max(this.canvas.width, this.canvas.height) / 800); }
+  resize(width, height) {
+    this.canvas.width = width;
+    this.canvas.height = height;
+    if (this.sketch) find(".paper", this.stage).style.aspectRatio = `${width} / ${height}`;
+    this.paint();
+  }
+  place(event) {  // of a pointer, in pixels of the canvas, which is fitted into its box
+    const box = this.canvas.getBoundingClientRect(), scale = Math.min(box.width / this.canvas.width, box.height / this.canvas.height);
+    return [(event.clientX - box.left - (box.width - scale * this.canvas.width) / 2) / scale, (event.clientY - box.top - (box.height - scale * this.canvas.height) / 2) / scale];
+  }
+  begin(point) { this.stroke = { tool: this.tool, width: this.width, points: [point] }; this.strokes.push(this.stroke); this.paint(); }
+  extend(point) { this.stroke.points.push(point); this.paint(); }
+  end() { if (this.stroke) { this.stroke = null; this.changed(); } }
+  key(event) {
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    this.at ??= [this.canvas.width / 2, this.canvas.height / 2];
+    if (ways[event.key]) {
+      const far = Math.max(this.canvas.width, this.canvas.height) * (event.shiftKey ? .06 : .012);
+      this.at = [0, 1].map((axis) => Math.min(Math.max(this.at[axis] + ways[event.key][axis] * far, 0), axis ? this.canvas.height : this.canvas.width));
+      if (this.down) this.extend(this.at);
+    } else if (event.key === " " || (event.key === "Escape" && this.down)) {
+      this.down = !this.down;
+      if (this.down) this.begin(this.at); else this.end();
+    } else if ((event.key === "z" || event.key === "Z") && (event.ctrlKey || event.metaKey)) find("[data-do=undo]", this.stage).click();
+    else return;
+    event.preventDefault();
+    this.point();
+  }
+  point() {
+    const box = this.canvas.getBoundingClientRect(), scale = Math.min(box.width / this.canvas.width, box.height / this.canvas.height);
+    const size = Math.max(10, this.width * scale), paper = find(".paper", this.stage).getBoundingClientRect();
+    this.ring.hidden = false;
+    this.ring.classList.toggle("down", this.down);
+    this.ring.style.cssText = `width:${size}px;height:${size}px;left:${box.left - paper.left + (box.width - scale * this.canvas.width) / 2 + this.at[0] * scale}px;top:${box.top - paper.top + (box.height - scale * this.canvas.height) / 2 + this.at[1] * scale}px`;
+  }
+  paint(context = this.canvas.getContext("2d")) {
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.lineCap = context.lineJoin = "round";
+    for (const { tool, width, points } of this.strokes) {
+      context.globalCompositeOperation = tool === "eraser" ? "destination-out" : "source-over";
+      context.strokeStyle = this.sketch ? "#111" : "#f0442e";
+      context.lineWidth = tool === "eraser" && this.sketch ? width * 3 : width;
+      context.beginPath();
+      context.moveTo(...points[0]);
+      for (let i = 1; i < points.length - 1; i++) context.quadraticCurveTo(...points[i], (points[i][0] + points[i + 1][0]) / 2, (points[i][1] + points[i + 1][1]) / 2);
+      const last = points[points.length - 1];
+      context.lineTo(last[0] + (points.length === 1 ? .01 : 0), last[1]);
+      context.stroke();
+    }
+    context.globalCompositeOperation = "source-over";
+    const empty = !this.strokes.length && !(this.sketch && this.stage.base);
+    for (const name of ["undo", "clear"]) find(`[data-do=${name}]`, this.stage).disabled = name === "undo" ? !this.strokes.length : empty;
+  }
+  changed() { if (this.strokes.length || this.stage.base) this.stage.ready(); else this.stage.reset(); }
+  image() {  // the drawing on white paper, over the image that was opened, if any
+    const copy = new OffscreenCanvas(this.canvas.width, this.canvas.height), context = copy.getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, copy.width, copy.height);
+    const base = find(".base", this.stage);
+    if (this.stage.base) context.drawImage(base, 0, 0, copy.width, copy.height);
+    context.drawImage(this.canvas, 0, 0);
+    return copy.convertToBlob({ type: "image/png" });
+  }
+  mask() {  // white where the brush was
+    const copy = new OffscreenCanvas(this.canvas.width, this.canvas.height), context = copy.getContext("2d");
+    context.drawImage(this.canvas, 0, 0);
+    context.globalCompositeOperation = "source-in";
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, copy.width, copy.height);
+    context.globalCompositeOperation = "destination-over";
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, copy.width, copy.height);
+    return copy.convertToBlob({ type: "image/png" });
+  }
+}
+
+const asText = (blob) => new Promise((done, failed) => {
+  const reader = new FileReader();
+  reader.onload = () => done(reader.result);
+  reader.onerror = failed;
+  reader.readAsDataURL(blob);
+});
+
+// The part of a page that a person fills: an image, with or without strokes.
+const setStage = (stage) => {
+  const { kind } = stage.dataset;
+  if (kind === "camera") return setCamera(stage);
+  if (kind === "files") return setFiles(stage);
+  const paper = find(".paper", stage), base = find(".base", stage), invite = find(".invite", stage);
+  const drawing = kind === "photo" ? null : new Drawing(stage);
+  stage.base = null;
+  stage.seed = 0;
+  stage.photo = async (file) => {
+    warn(stage, null);
+    if (base.src) URL.revokeObjectURL(base.src);
+    base.removeAttribute("src");
+    stage.base = null;
+    base.hidden = true;
+    if (!file) { if (kind === "sketch") drawing.resize(512, 512); return; }
+    if (file.size > texts.limits.bytes) return warn(stage, "error_large", { most: Math.floor(texts.limits.bytes / 1e6) });
+    base.src = URL.createObjectURL(file);
+    try { await base.decode(); } catch {
+      // The server reads more kinds than browsers do; only to brush over it must the image be seen.
+      if (kind !== "photo") { base.removeAttribute("src"); return warn(stage, "error_not_image"); }
+    }
+    stage.base = file;
+    base.hidden = !base.naturalWidth;
+    base.alt = file.name;
+    paper.classList.add("full");
+    if (invite) invite.hidden = !base.hidden;
+    if (invite && base.hidden) find(".hint", invite).textContent = file.name;
+    const other = find(".other", stage);
+    if (other) other.hidden = false;
+    if (drawing) {
+      const scale = Math.min(1, (kind === "sketch" ? 1024 : 1600) / Math.max(base.naturalWidth, base.naturalHeight));
+      drawing.strokes = [];
+      drawing.canvas.hidden = false;
+      if (kind === "repair") paper.style.aspectRatio = `${base.naturalWidth} / ${base.naturalHeight}`;
+      drawing.resize(Math.max(1, Math.round(base.naturalWidth * scale)), Math.max(1, Math.round(base.naturalHeight * scale)));
+    }
+    if (kind !== "repair") stage.ready();
+  };
+  let timer = 0;
+  stage.ready = () => { clearTimeout(timer); timer = setTimeout(() => stage.run(), 120); };
+  stage.reset = () => { warn(stage, null); };
+  stage.run = async () => {
+    warn(stage, null);
+    if (kind === "sketch" && !stage.base && !drawing.strokes.length) return warn(stage, "error_no_drawing");
+    if (kind !== "sketch" && !stage.base) return warn(stage, "error_no_image");
+    if (kind === "repair" && !drawing.strokes.length) return warn(stage, "error_no_mask");
+    document.body.classList.add("busy");
+    find(".outcome")?.setAttribute("aria-busy", "true");
+    speak(word("working"));
+    find(".go-run").click();
+  };
+  calco.given = async () => JSON.stringify({
+    image: await asText(kind === "sketch" ? await drawing.image() : stage.base),
+    mask: kind === "repair" ? await asText(await drawing.mask()) : null,
+    seed: stage.seed,
+  });
+  find("[data-do=run]", stage).addEventListener("click", () => stage.run());
+  for (const input of all("input[type=file]", stage)) input.addEventListener("change", () => { if (input.files[0]) stage.photo(input.files[0]); input.value = ""; });
+  find("[data-do=example]", stage)?.addEventListener("click", async () => {
+    await stage.photo(null);
+    drawing.strokes = texts.example.map(([width, ...points]) => ({ tool: "pen", width, points: points.map(([x, y]) => [x * 5.12, y * 5.12]) }));
+    drawing.paint();
+    drawing.changed();
+  });
+  dropped(paper, (files) => stage.photo(files[0]));
+  document.addEventListener("paste", (event) => { const file = [...event.clipboardData.files][0]; if (file) stage.photo(file); });
+};
+const dropped = (paper, take) => {
+  for (const kind of ["dragenter", "dragover"]) paper.addEventListener(kind, (event) => { event.preventDefault(); paper.classList.add("over"); });
+  for (const kind of ["dragleave", "drop"]) paper.addEventListener(kind, () => paper.classList.remove("over"));
+  paper.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files.length) take([...event.dataTransfer.files]); });
+};
+
+// After an answer of the server, or its absence.
+calco.answered = (fine) => {
+  document.body.classList.remove("busy");
+  const outcome = find(".outcome"), stage = find(".stage");
+  if (!outcome) return;
+  outcome.removeAttribute("aria-busy");
+  if (!fine) { warn(stage, "error_offline"); return; }
+  if (stage.next) { stage.next(); return; }
+  speak(outcome.dataset.kind === "error" ? "" : find(".count", outcome)?.textContent ?? find(".foot .soft", outcome)?.textContent ?? "");
+};
+calco.again = () => { const stage = find(".stage"); if (stage?.base || stage?.querySelector("[data-do=undo]:not(:disabled)")) stage.ready?.(); };
+calco.threshold = (least) => { calco.least = least; filter(); };
+const filter = () => {
+  const outcome = find(".outcome[data-kind=detect]");
+  if (!outcome || calco.least === undefined) return;
+  const marks = all(".mark", outcome);
+  for (const mark of marks) mark.classList.toggle("off", Number(mark.dataset.score) < calco.least);
+  if (marks.length) fill(find(".count", outcome).firstElementChild ?? find(".count", outcome), "boxes", { shown: all(".mark:not(.off)", outcome).length, all: marks.length });
+};
+
+// Results.
+document.addEventListener("input", ({ target }) => {
+  const compare = target.closest(".outcome .compare");
+  if (compare) {
+    compare.style.setProperty("--at", `${target.value}%`);
+    find(".tag.l", compare).style.opacity = target.value < 25 ? 0 : 1;
+    find(".tag.r", compare).style.opacity = target.value > 75 ? 0 : 1;
+    target.setAttribute("aria-valuetext", `${target.value}% ${word("before")}, ${100 - target.value}% ${word("after")}`);
+  }
+  if (target.name === "opacity") find(".painted").style.setProperty("--mask", target.value / 100);
+});
+document.addEventListener("click", ({ target }) => {
+  if (target.closest("[data-do=others]")) {
+    const stage = find(".stage");
+    stage.seed += all(".variants li").length;
+    stage.run();
+  }
+  const save = target.closest("[data-do=save]");
+  if (!save) return;
+  const link = document.createElement("a");
+  link.href = find(".output", save.closest("li, .outcome")).src;
+  link.download = save.dataset.name;
+  link.click();
+});
+
+// Long jobs: the upload, then questions once a second.
+const setFiles = (stage) => {
+  const input = find("input[type=file]", stage), chosen = find(".chosen", stage), place = find(".job", stage), paper = find(".paper", stage), button = find("[data-do=upload]", stage);
+  let files = [], upload = null;
+  const key = `calco-job-${stage.dataset.job}`;
+  const take = (list) => {
+    files = list;
+    warn(stage, null);
+    const size = (files.reduce((sum, file) => sum + file.size, 0) / 1e6).toFixed(1);
+    if (files.length) fill(chosen, files.length > 1 ? "chosen_many" : "chosen", { name: files[0].name, count: files.length, size });
+    else { chosen.textContent = ""; delete chosen.dataset.t; }
+  };
+  input.addEventListener("change", () => take([...input.files]));
+  dropped(paper, (list) => take(input.multiple ? list : list.slice(0, 1)));
+  const show = (html) => {
+    place.innerHTML = html;
+    const task = find(".task", place), busy = task && ["queued", "running"].includes(task.dataset.state);
+    paper.hidden = Boolean(task);
+    button.parentElement.hidden = Boolean(task);
+    return busy;
+  };
+  const follow = async (id) => {
+    for (;;) {
+      try {
+        const answer = await fetch(`${root}/studio/jobs/${id}`, { headers: { "Accept-Language": language } });
+        const busy = show(await answer.text());
+        warn(stage, null);
+        if (!busy) return;
+        const cancel = find("[data-do=cancel]", place);
+        cancel.addEventListener("click", () => { cancel.disabled = true; fetch(`${root}/studio/jobs/${id}/cancel`, { method: "POST" }); });
+      } catch { warn(stage, "error_offline"); }
+      await new Promise((done) => setTimeout(done, 1000));
+      if (sessionStorage.getItem(key) !== id) return;
+    }
+  };
+  place.addEventListener("click", ({ target }) => {
+    if (!target.closest("[data-do=again]")) return;
+    sessionStorage.removeItem(key);
+    place.replaceChildren();
+    paper.hidden = button.parentElement.hidden = false;
+    input.value = "";
+    take([]);
+    input.focus();
+  });
+  button.addEventListener("click", () => {
+    if (!files.length) return warn(stage, "error_no_file");
+    const form = new FormData();
+    for (const file of files) form.append("files", file);
+    upload = new XMLHttpRequest();
+    const line = document.createElement("p"), bar = document.createElement("progress");
+    line.className = "line";
+    line.setAttribute("role", "status");
+    bar.max = 100;
+    place.replaceChildren(line, bar);
+    fill(line, "uploading", { percent: 0 });
+    bar.setAttribute("aria-label", word("progress"));
+    button.disabled = true;
+    upload.upload.addEventListener("progress", ({ loaded, total }) => { bar.value = 100 * loaded / total; fill(line, "uploading", { percent: Math.round(bar.value) }); });
+    const over = (error) => { button.disabled = false; place.replaceChildren(); if (error) warn(stage, error); };
+    upload.addEventListener("error", () => over("error_upload"));
+    upload.addEventListener("load", () => {
+      if (upload.status !== 200) return over(upload.status === 413 ? "error_large" : "error_upload");
+      calco.uploaded = JSON.parse(upload.responseText).map((path) => ({ path, meta: { _type: "gradio.FileData" } }));
+      find(".go-run").click();
+    });
+    upload.open("POST", `${root}/studio/gradio_api/upload`);
+    upload.send(form);
+  });
+  calco.submitted = (answer) => {
+    button.disabled = false;
+    const { id, error, values } = JSON.parse(answer || "{}");
+    place.replaceChildren();
+    if (!id) return warn(stage, error || "error_offline", values);
+    sessionStorage.setItem(key, id);
+    follow(id);
+  };
+  const kept = sessionStorage.getItem(key);
+  if (kept) follow(kept);
+};
+
+// The camera: the next frame goes out when the answer to the last has come.
+const setCamera = (stage) => {
+  const video = find("video", stage), button = find("[data-do=camera]", stage), hint = find(".hint", stage), rate = find(".rate", stage), name = find("[data-t]", button);
+  let stream = null, times = [];
+  const stop = () => {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    stream = null;
+    video.hidden = true;
+    hint.hidden = false;
+    rate.textContent = "";
+    fill(name, "camera_start");
+  };
+  stage.next = () => {
+    if (!stream) return;
+    times = [...times.slice(-9), performance.now()];
+    if (times.length > 2) fill(rate, "camera_rate", { rate: ((times.length - 1) * 1000 / (times.at(-1) - times[0])).toFixed(1) });
+    find(".go-run").click();
+  };
+  calco.given = async () => {
+    const scale = Math.min(1, 512 / Math.max(video.videoWidth, video.videoHeight));
+    const copy = new OffscreenCanvas(Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale));
+    copy.getContext("2d").drawImage(video, 0, 0, copy.width, copy.height);
+    return JSON.stringify({ image: await asText(await copy.convertToBlob({ type: "image/jpeg", quality: .9 })), mask: null });
+  };
+  button.addEventListener("click", async () => {
+    warn(stage, null);
+    if (stream) return stop();
+    if (!navigator.mediaDevices) return warn(stage, "camera_insecure");
+    try { stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } }); } catch (error) {
+      return warn(stage, error.name === "NotAllowedError" ? "camera_denied" : "camera_none");
+    }
+    video.srcObject = stream;
+    await video.play();
+    video.hidden = false;
+    hint.hidden = true;
+    fill(name, "camera_stop");
+    times = [];
+    stage.next();
+  });
+  addEventListener("pagehide", stop);
+};
+
+// Runs that are training: the same part of the page again when it has changed.
+const setLive = (part) => {
+  let before = "";
+  const ask = async () => {
+    if (document.hidden && before) return;
+    try {
+      const answer = await fetch(part.dataset.live, { cache: "no-cache" }), text = await answer.text();
+      if (answer.ok && text !== before) { part.innerHTML = before = text; translate(part); }
+    } catch { /* the next time */ }
+  };
+  ask();
+  setInterval(ask, 4000);
+};
+
+const widgets = { stage: setStage, outcome: filter };
+const setUp = () => {
+  for (const part of all("[data-widget]:not([data-set])")) { part.dataset.set = ""; widgets[part.dataset.widget](part); }
+  for (const part of all("[data-live]:not([data-set])")) { part.dataset.set = ""; setLive(part); }
+};
+new MutationObserver((changes) => {
+  if (!changes.some(({ addedNodes }) => [...addedNodes].some((node) => node.nodeType === 1))) return;
+  setUp();
+  for (const { addedNodes } of changes) for (const node of addedNodes) if (node.nodeType === 1) translate(node);
+}).observe(document.body, { childList: true, subtree: true });
+setUp();

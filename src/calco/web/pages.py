@@ -1,0 +1,478 @@
+"""The studio's pages: home, jobs, models, runs, each rendered once per language and kept.
+
+The pages of jobs are Gradio's, inside the frame of the others. Their text is the same for every browser, so it is kept
+too, and hundreds of browsers get it at once.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from markupsafe import Markup
+
+from calco.errors import CalcoError
+from calco.evaluation.metrics import METRICS
+from calco.files import read_json
+from calco.report.page import render
+from calco.web.blocks import FOR_ANY_MODEL, STAGES, JobPage, build, labels, language_of, theme
+from calco.web.gallery import Gallery, ShownRun
+from calco.web.jobs import Job, Jobs, UnknownJobError
+from calco.web.refusals import without_paths
+from calco.web.service import ServedModel, Studio
+from calco.web.texts import LANGUAGES, Language, text, words
+
+PATH: Final = "/studio"
+"""Where the pages of jobs are, and Gradio's own files."""
+_MOST_KEPT: Final = 200  # pages in memory
+_LIVE: Final = {"Cache-Control": "no-cache"}
+
+
+class Kept:
+    """A page in memory, plain and compressed.
+
+    Args:
+        html: Its text.
+    """
+
+    def __init__(self, html: str) -> None:
+        self._plain = html.encode()
+        self._packed = gzip.compress(self._plain, 6, mtime=0)
+        self._tag = f'"{hashlib.sha256(self._plain).hexdigest()[:16]}"'
+
+    def answer(self, request: Request) -> Response:
+        """Return the page, or 304 to a browser that has it."""
+        headers = {"Cache-Control": "no-cache", "ETag": self._tag, "Vary": "Accept-Encoding, Accept-Language, Cookie"}
+        if request.headers.get("if-none-match") == self._tag:
+            return Response(status_code=304, headers=headers)
+        data = self._plain
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            data, headers["Content-Encoding"] = self._packed, "gzip"
+        return Response(data, media_type="text/html; charset=utf-8", headers=headers)
+
+
+class Pages:
+    """All pages of a studio.
+
+    Args:
+        studio: Its models; each page is shown if one of them is for it.
+        jobs: Does videos and many images; None leaves their pages out.
+        crime: Show the way to the crime dashboard, which stands at /crime.
+        runs: Folder of runs; "" for none.
+        most_bytes: Largest upload of an image.
+        api: Address of the documentation of the REST API; "" for none.
+    """
+
+    def __init__(
+        self, studio: Studio, jobs: Jobs | None = None, *, crime: bool = False, runs: str | Path = "",
+        most_bytes: int = 32_000_000, api: str = "",
+    ) -> None:  # fmt: skip
+        self._studio, self._jobs, self._api = studio, jobs, api
+        self._gallery = Gallery(runs) if runs else None
+        self._gradio: Gradio | None = None
+        self._kept: dict[tuple[str, ...], Kept] = {}
+        every = tuple(studio.models.values())
+        self._jobs_shown = [
+            JobPage(job=job, models=models)
+            for job in STAGES
+            if (models := every if job in FOR_ANY_MODEL else tuple(each for each in every if each.job == job))
+            and (jobs is not None or STAGES[job] != "files")
+        ]
+        look = [("runs", "/runs")] if self._gallery else []
+        self._look = [*look, ("crime", "/crime")] if crime else look
+        self._ways = [*((page.job, f"{PATH}/{page.job}") for page in self._jobs_shown), *self._look]
+        self._texts = Markup(
+            json.dumps(
+                {
+                    "words": {each: words(each) for each in LANGUAGES},
+                    "limits": {"bytes": most_bytes},
+                    "example": example(),
+                }
+            ).replace("<", "\\u003c")
+        )
+
+    def mount(self, app: FastAPI) -> None:
+        """Add the pages to an application, Gradio's last: it answers whatever lies below its path."""
+        app.include_router(self.routes())
+        if self._jobs_shown:
+            gradio = self._gradio = Gradio(lambda: build(self._jobs_shown, self._studio, self._jobs))
+            app.mount(PATH, gradio)
+            before = app.router.lifespan_context
+
+            @contextlib.asynccontextmanager
+            async def lifespan(of: Any) -> AsyncIterator[Any]:
+                async with before(of) as state, contextlib.aclosing(gradio):
+                    yield state
+
+            app.router.lifespan_context = lifespan
+
+    def routes(self) -> APIRouter:
+        """Return the routes of the pages that are not Gradio's, and of the frame around those that are."""
+        router = APIRouter(include_in_schema=False)
+        get = router.get
+        get("/")(self.home)
+        get(PATH)(lambda: RedirectResponse("/"))
+        for page in self._jobs_shown:
+            router.add_api_route(f"{PATH}/{page.job}", partial(self._job, page=page), methods=["GET"], name=page.job)
+        get("/models/{name}")(self.model)
+        get("/models/{name}/report")(self.report)
+        if self._jobs is not None:
+            get(f"{PATH}/jobs/{{job_id}}")(self.task)
+            router.post(f"{PATH}/jobs/{{job_id}}/cancel")(self.cancel)
+            get(f"{PATH}/jobs/{{job_id}}/preview")(self.preview)
+            get(f"{PATH}/jobs/{{job_id}}/result")(self.result)
+        if self._gallery is not None:
+            get("/runs")(self.runs)
+            get("/runs/live")(self.live)
+            get("/runs/{address}")(self.run)
+            get("/runs/{address}/live")(self.live)
+            get("/runs/{address}/samples/{sheet}")(self.sample)
+        return router
+
+    # ---- Rendering ----
+
+    def _html(self, template: str, language: Language, here: str, **values: Any) -> str:
+        return render(
+            template, language=language, words=words(language), texts=self._texts, root="", here=here,
+            pages=self._ways, api=self._api, **values,
+        )  # fmt: skip
+
+    def _keep(self, key: tuple[str, ...], make: Callable[[], str]) -> Kept:
+        if key not in self._kept:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = Kept(make())
+        return self._kept[key]
+
+    def _missing(self, language: Language) -> Response:
+        return HTMLResponse(
+            self._html("studio_missing", language, "", title=f"{text('error_missing', language)} · Calco"), 404
+        )
+
+    # ---- Home and models ----
+
+    async def home(self, request: Request) -> Response:
+        """Answer with the home page: a card per job."""
+        language = language_of(request)
+        if self._gradio is not None:
+            self._gradio.start()
+        return self._keep(("home", language), lambda: self._home(language)).answer(request)
+
+    def _home(self, language: Language) -> str:
+        return self._html(
+            "studio_home", language, "/", title=f"Calco · {text('home_page', language)}", title_key="home_page",
+            jobs=[(page.job, f"{PATH}/{page.job}", [model.name for model in page.models])
+                  for page in self._jobs_shown if page.job not in FOR_ANY_MODEL],
+            more=[(page.job, f"{PATH}/{page.job}") for page in self._jobs_shown if page.job in FOR_ANY_MODEL],
+            look=self._look, models=list(self._studio.models.values()),
+        )  # fmt: skip
+
+    def model(self, name: str, request: Request) -> Response:
+        """Answer with the description of a model."""
+        language, model = language_of(request), self._studio.models.get(name)
+        if model is None:
+            return self._missing(language)
+        return self._keep(("model", name, language), lambda: self._model(model, language)).answer(request)
+
+    def _model(self, model: ServedModel, language: Language) -> str:
+        record = description_of(model)
+        scores = record.get("scores", {})
+        return self._html(
+            "studio_model", language, "", title=f"{model.name} · Calco", title_key="", model=model,
+            use=f"{PATH}/{model.job}", facts=_facts(model, record),
+            scores=[(METRICS[name].label if name in METRICS else name, f"{value:.4g}")
+                    for name, value in scores.items() if isinstance(value, int | float) and math.isfinite(value)],
+            record=without_paths(json.dumps(_shortened(record), indent=2, ensure_ascii=False)),
+        )  # fmt: skip
+
+    def report(self, name: str, request: Request) -> Response:
+        """Answer with the report of the run that made a model."""
+        model = self._studio.models.get(name)
+        if model is None or model.report is None or not model.report.is_file():
+            return self._missing(language_of(request))
+        return FileResponse(model.report, media_type="text/html; charset=utf-8", headers=_LIVE)
+
+    # ---- Jobs ----
+
+    async def _job(self, request: Request, page: JobPage) -> Response:
+        language = language_of(request)
+        key = ("job", page.job, language, request.url.scheme, request.url.netloc)
+        if key not in self._kept:
+            assert self._gradio is not None
+            # Gradio writes the address under which it was asked into its page.
+            base = f"{request.url.scheme}://{request.url.netloc}"
+            transport = httpx.ASGITransport(app=await self._gradio.ready(), root_path=PATH)
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+                inner = await client.get(f"{PATH}/{page.job}")
+            inner.raise_for_status()
+            self._keep(key, lambda: self._framed(page, language, inner.text))
+        return self._kept[key].answer(request)
+
+    def _framed(self, page: JobPage, language: Language, inner: str) -> str:
+        head, body = parts_of(inner)
+        return self._html(
+            "studio_job", language, f"{PATH}/{page.job}", title=f"{text(f'{page.job}_title', language)} · Calco",
+            title_key=f"{page.job}_title", job=page.job, gradio_head=Markup(head), gradio_body=Markup(body),
+            models=page.models,
+        )  # fmt: skip
+
+    def task(self, job_id: str, request: Request) -> Response:
+        """Answer with the part of a page that shows a job; 404 for one that is gone, in the same form."""
+        language = language_of(request)
+        try:
+            job = self._found(job_id)
+        except UnknownJobError:
+            html = self._task(language, state="failed", key="error_job")
+            return HTMLResponse(html, 404, headers=_LIVE)
+        said = job.spanish if language == "es" else job.message
+        values: dict[str, Any] = {}
+        if job.state == "failed":
+            values = {"key": "failed", "values": {"reason": without_paths(said)}}
+        base = f"{PATH}/jobs/{job.id}"
+        html = self._task(
+            language, state=job.state, percent=round(100 * job.progress), message=said if job.state != "failed" else "",
+            preview=f"{base}/preview?{job.count}" if job.preview else "", result=f"{base}/result" if job.result else "",
+            video=job.result is not None and job.result.suffix == ".mp4", **values,
+        )  # fmt: skip
+        return HTMLResponse(html, headers=_LIVE)
+
+    def _task(self, language: Language, **values: Any) -> str:
+        given = {"percent": 0, "message": "", "preview": "", "result": "", "video": False, "values": {}, "key": ""}
+        return render("studio_task", language=language, words=words(language), **{**given, **values})
+
+    def _found(self, job_id: str) -> Job:
+        assert self._jobs is not None
+        return self._jobs.get(job_id)
+
+    def cancel(self, job_id: str) -> Response:
+        """Cancel a job."""
+        assert self._jobs is not None
+        try:
+            self._jobs.cancel(job_id)
+        except UnknownJobError:
+            return Response(status_code=404)
+        return Response(status_code=204)
+
+    def preview(self, job_id: str) -> Response:
+        """Answer with the newest frame of a job."""
+        try:
+            path = self._found(job_id).preview
+        except UnknownJobError:
+            path = None
+        if path is None:
+            return Response(status_code=404)
+        return Response(path.read_bytes(), media_type="image/jpeg", headers=_LIVE)
+
+    def result(self, job_id: str, request: Request) -> Response:
+        """Answer with the result of a job; a download of the whole lets it be deleted soon."""
+        try:
+            job = self._found(job_id)
+        except UnknownJobError:
+            return self._missing(language_of(request))
+        if job.result is None:
+            return self._missing(language_of(request))
+        if "download" not in request.query_params:
+            return FileResponse(job.result)
+        name = f"calco-{job.model}{job.result.suffix}"
+        assert self._jobs is not None
+        return _Delivered(job.result, filename=name, done=partial(self._jobs.delivered, job_id))
+
+    # ---- Runs ----
+
+    def runs(self, request: Request) -> Response:
+        """Answer with the gallery of runs."""
+        assert self._gallery is not None
+        language = language_of(request)
+        title = text("runs_title", language)
+        return HTMLResponse(
+            self._html("studio_runs", language, "/runs", title=f"{title} · Calco", title_key="runs_title",
+                       runs=self._gallery.runs()), headers=_LIVE,
+        )  # fmt: skip
+
+    def run(self, address: str, request: Request) -> Response:
+        """Answer with the page of a run."""
+        assert self._gallery is not None
+        language, run = language_of(request), self._gallery.find(address)
+        if run is None:
+            return self._missing(language)
+        return HTMLResponse(
+            self._html("studio_run", language, "/runs", title=f"{run.name} · Calco", title_key="", run=run,
+                       curves=self._gallery.curves(run)), headers=_LIVE,
+        )  # fmt: skip
+
+    def live(self, request: Request, address: str = "") -> Response:
+        """Answer with the part of a page that changes while runs train: one run, or all."""
+        assert self._gallery is not None
+        language = language_of(request)
+        run: ShownRun | None = self._gallery.find(address) if address else None
+        if address and run is None:
+            return self._missing(language)
+        html = render(
+            "studio_live", language=language, words=words(language), root="", run=run, runs=self._gallery.runs(),
+            curves=self._gallery.curves(run) if run else [],
+        )  # fmt: skip
+        return HTMLResponse(html, headers=_LIVE)
+
+    def sample(self, address: str, sheet: str, request: Request) -> Response:
+        """Answer with a sheet of samples, which must be among those that were found."""
+        assert self._gallery is not None
+        run = self._gallery.find(address)
+        if run is None or sheet not in run.samples:
+            return self._missing(language_of(request))
+        return FileResponse(run.path / "samples" / sheet, media_type="image/png", headers=_LIVE)
+
+
+class Gradio:
+    """Gradio's application, made in the background: its import takes seconds, and the first page needs none of it.
+
+    Args:
+        make: Returns the pages.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="calco-studio-", ignore_cleanup_errors=True)
+        self._made: Future[Any] = Future()
+        self._stack, self._lock, self._is_ready = contextlib.AsyncExitStack(), asyncio.Lock(), False
+        self._thread = threading.Thread(target=self._work, args=(make,), name="calco-gradio", daemon=True)
+
+    def start(self) -> None:
+        """Begin, once, when somebody looks at the pages: programs that use the API alone do not need it."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def _work(self, make: Callable[[], Any]) -> None:
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # else it asks a server for its newest version
+        os.environ["GRADIO_TEMP_DIR"] = self._folder.name
+        try:
+            # Within a running loop: without one Gradio makes some of its own, and leaves them open.
+            self._made.set_result(asyncio.run(self._build(make)))
+        except BaseException as error:
+            self._made.set_exception(error)
+            raise
+
+    async def _build(self, make: Callable[[], Any]) -> Any:
+        inner = FastAPI()
+        with warnings.catch_warnings():
+            # Of Gradio itself: of modes that nobody asked for, and of how it uses pydantic.
+            warnings.simplefilter("ignore")
+            import gradio as gr
+
+            gr.mount_gradio_app(
+                inner, make(), path=PATH, theme=theme(), i18n=labels(), footer_links=[], run_history=False,
+                show_error=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
+            )  # fmt: skip
+        return inner
+
+    async def ready(self) -> Any:
+        """Wait for the application, and start its own tasks, once."""
+        self.start()
+        inner = await asyncio.wrap_future(self._made)
+        async with self._lock:
+            if not self._is_ready:
+                await self._stack.enter_async_context(inner.router.lifespan_context(inner))
+                self._is_ready = True
+        return inner.routes[-1].app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request, as ASGI 3 has it."""
+        await (await self.ready())(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """End its tasks, and delete what was uploaded."""
+        await self._stack.aclose()
+        self._folder.cleanup()
+
+
+class _Delivered(FileResponse):
+    """A file that is noted as delivered when its last byte has gone out."""
+
+    def __init__(self, path: Path, *, filename: str, done: Callable[[], None]) -> None:
+        super().__init__(path, filename=filename)
+        self._done = done
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send the file."""
+        await super().__call__(scope, receive, send)
+        self._done()
+
+
+def parts_of(html: str) -> tuple[str, str]:
+    """Return the head and the body of a page of Gradio, without what describes the page or names other hosts."""
+    head = re.search(r"<head[^>]*>(.*?)</head>", html, re.DOTALL)
+    body = re.search(r"<body[^>]*>(.*)</body>", html, re.DOTALL)
+    if head is None or body is None:
+        raise CalcoError("this version of Gradio writes pages that are not known; install gradio 6")
+    own = re.sub(r"<title>.*?</title>|<meta\b[^>]*>", "", head[1], flags=re.DOTALL)
+    own = re.sub(r"<(?:link|script)\b[^>]*(?:href|src)=[\"']?(?:https?:)?//[^>]*>(?:\s*</script>)?", "", own)
+    return own, body[1]
+
+
+def description_of(model: ServedModel) -> dict[str, Any]:
+    """Return the content of a model's `model.json`, or what an exported file holds of it."""
+    from calco.inference.folder import DESCRIPTION, find_folder, is_exported
+    from calco.inference.runtimes import read_record
+
+    if is_exported(model.path):
+        record: Any = read_record(model.path, "calco export").get("model")
+        return record if isinstance(record, dict) else {}
+    return read_json(find_folder(model.path, command="calco train", names="a model") / DESCRIPTION)
+
+
+def _facts(model: ServedModel, record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what is essential of a model: (key of a text, value)."""
+    provenance, splits = record.get("provenance") or {}, (record.get("provenance") or {}).get("splits") or {}
+    recipe = record.get("recipe") or {}
+    found = {
+        "fact_recipe": recipe.get("recipe") if isinstance(recipe, dict) else recipe,
+        "fact_architecture": (record.get("generator") or {}).get("architecture") or record.get("architecture"),
+        "fact_images": splits.get("train"),
+        "fact_size": (record.get("jitter") or {}).get("size") or record.get("size"),
+        "fact_classes": len(model.classes) or None,
+        "fact_licence": record.get("licence") or provenance.get("licence"),
+        "fact_attribution": record.get("attribution") or provenance.get("attribution"),
+        "fact_version": provenance.get("calco"),
+    }
+    return [(key, f"{value} px" if key == "fact_size" else str(value)) for key, value in found.items() if value]
+
+
+def _shortened(record: Any) -> Any:
+    """Return a record with long lists cut: digests of thousands of training images tell a reader nothing."""
+    if isinstance(record, dict):
+        return {key: _shortened(value) for key, value in record.items()}
+    if isinstance(record, list):
+        cut = [_shortened(value) for value in record[:12]]
+        return cut if len(record) <= 12 else [*cut, f"… {len(record):,} in all"]
+    return record
+
+
+def example() -> list[list[Any]]:
+    """Return the strokes of the example: a width in pixels of 512, then points in hundredths of the canvas."""
+
+    def arc(
+        x: float, y: float, across: float, down: float, start: float = 0.0, end: float = 360.0
+    ) -> list[list[float]]:
+        steps = max(8, round(abs(end - start) / 9))
+        angles = [math.radians(start + (end - start) * step / steps) for step in range(steps + 1)]
+        return [[round(x + across * math.cos(a), 1), round(y + down * math.sin(a), 1)] for a in angles]
+
+    return [
+        [7, *arc(50, 50, 38, 38)],
+        [7, *arc(36, 42, 4, 6)],
+        [7, *arc(64, 42, 4, 6)],
+        [7, *arc(50, 54, 22, 20, 15, 165)],
+    ]
