@@ -153,6 +153,13 @@ def test_unknown_jobs_are_not_found(site: Site) -> None:
     assert httpx.delete(f"{site.url}{JOBS}/{'0' * 32}").status_code == 404
 
 
+def test_a_wrong_method_is_answered_with_those_that_are_right(site: Site) -> None:
+    for path, methods in ((JOBS, {"POST"}), (f"{JOBS}/{'0' * 32}", {"GET", "DELETE"})):
+        answer = httpx.put(f"{site.url}{path}")
+        assert answer.status_code == 405 and {*answer.headers["allow"].split(", ")} == methods
+        assert "detail" in answer.json()
+
+
 def test_a_client_with_too_many_jobs_is_asked_to_come_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site.jobs, "most_per_client", 0)
     answer = submit(site, ("a.png", image_bytes()))

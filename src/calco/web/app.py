@@ -377,6 +377,7 @@ def build_app(
         app.include_router(jobs_routes(studio, jobs))
     app.add_exception_handler(CalcoError, _answered)
     app.add_exception_handler(RequestValidationError, _answered)
+    app.add_exception_handler(405, _not_allowed)
     if config.crime:
         app.include_router(crime_routes(config.crime, config.language))
 
@@ -394,6 +395,14 @@ async def _answered(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         error = CalcoError(said(error.errors()))
     return problem(request, error)
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    """Answer 405 with all methods of the address; each route knows its own alone."""
+    path = getattr(request.scope.get("route"), "path", "")
+    methods = [method.upper() for method in request.app.openapi()["paths"].get(path, {})]
+    headers = {"Allow": ", ".join(methods)} if methods else getattr(error, "headers", None)
+    return _plain(405, "this address does not take that method; see the OpenAPI", headers)
 
 
 def _document_token(app: FastAPI) -> None:
