@@ -34,7 +34,7 @@ class JobFields(BaseModel, extra="forbid"):
 
     model: Annotated[str, Field(min_length=1, max_length=100, description="Name of a model, as of /models.")]
     noise_seed: Annotated[
-        int | None, Field(ge=0, lt=1 << 63, description="Seed of the noise, for variety; absent: deterministic.")
+        int | None, Field(ge=0, le=(1 << 53) - 1, description="Seed of the noise, for variety; absent: deterministic.")
     ] = None
     overlay: Annotated[bool, Field(description="Lay the classes over the images, for a model that paints masks.")] = (
         False
