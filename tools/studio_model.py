@@ -110,7 +110,8 @@ def main() -> None:
     info = load_info(run / "model")
     # The addresses of the training are of this machine, and its digests of no use to others.
     provenance = {name: value for name, value in info.provenance.items() if name not in ("images", "trained_on")}
-    info = replace(info, provenance={**provenance, "licence": LICENCE})
+    drawings = SourceConfig(source="openmoji")  # by which the studio knows that people draw for it
+    info = replace(info, provenance={**provenance, "licence": LICENCE}, source=drawings)
     weights = {name: tensor.half() for name, tensor in load_file(run / "model" / "model.safetensors").items()}
     save_model(asked.into, info, weights, None)
     size = (asked.into / "model.safetensors").stat().st_size

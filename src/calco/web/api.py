@@ -18,8 +18,9 @@ from calco.detection.prediction import as_rows
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.version import __version__
-from calco.web.refusals import RefusedError, language_of, without_paths
+from calco.web.refusals import RefusedError, without_paths
 from calco.web.service import ServedModel, Studio
+from calco.web.texts import choose_language
 from calco.web.uploads import Format, read_image, read_mask, write_image
 
 ROOT: Final = "/api/v1"
@@ -150,7 +151,7 @@ def problem(request: Request, error: Exception) -> Response:
     """Return the answer for an error that a request has caused."""
     if not isinstance(error, RefusedError):
         return JSONResponse({"detail": without_paths(str(error))}, 422)
-    is_spanish = language_of(request.headers.get("accept-language", "")) == "es"
+    is_spanish = choose_language(None, request.headers.get("accept-language")) == "es"
     headers = {"Retry-After": str(error.seconds)} if error.seconds else {}
     return JSONResponse({"detail": error.spanish if is_spanish else str(error)}, error.status, headers)
 

@@ -32,8 +32,9 @@ from calco.web.dashboard import crime_routes
 from calco.web.jobs import Jobs
 from calco.web.jobs_api import jobs_routes
 from calco.web.pages import Pages
-from calco.web.refusals import RefusedError, UploadError, language_of
+from calco.web.refusals import RefusedError, UploadError
 from calco.web.service import Studio
+from calco.web.texts import choose_language
 
 LOG = logging.getLogger(__name__)
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -337,7 +338,7 @@ def _plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> 
 
 
 def _in_language(scope: Scope, error: RefusedError) -> str:
-    return error.spanish if language_of(Headers(scope=scope).get("accept-language", "")) == "es" else str(error)
+    return error.spanish if choose_language(None, Headers(scope=scope).get("accept-language")) == "es" else str(error)
 
 
 def _cookie(headers: Headers) -> str:

@@ -18,8 +18,8 @@ from starlette.types import Message, Receive, Scope, Send
 from calco.errors import CalcoError
 from calco.web.api import PROBLEMS, ROOT, checked, client_of
 from calco.web.jobs import Job, JobOptions, Jobs, disk_full
-from calco.web.refusals import language_of
 from calco.web.service import Studio
+from calco.web.texts import choose_language
 
 _MEDIA: Final = {".mp4": "video/mp4", ".zip": "application/zip"}
 _FIELD_BYTES: Final = 10_000  # of a field of the form that is not a file
@@ -127,7 +127,7 @@ def _files(*kinds: str) -> dict[str, Any]:
 
 
 def _message(job: Job, request: Request) -> str:
-    is_spanish = language_of(request.headers.get("accept-language", "")) == "es"
+    is_spanish = choose_language(None, request.headers.get("accept-language")) == "es"
     return job.spanish if is_spanish else job.message
 
 

@@ -1,12 +1,10 @@
 """Refusals: what the studio says to a client, in English and Spanish, and by a status of HTTP."""
 
-import contextlib
 import re
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from calco.errors import CalcoError
 
-Language: TypeAlias = Literal["en", "es"]
 _PATH: Final = re.compile(r"(?<![\w:/.])(?:~|\.{0,2})(?:/[^\s/:;,()'\"]+){2,}")
 
 
@@ -103,21 +101,6 @@ class UploadError(RefusedError):
         self.status, english, spanish = _UPLOADS[reason]
         self.seconds = 60 if self.status == 503 else 0
         super().__init__(english.format(**values), spanish.format(**values))
-
-
-def language_of(accepted: str, default: Language = "en") -> Language:
-    """Return the language that an Accept-Language header prefers: es or en.
-
-    >>> language_of("es-PE,es;q=0.9,en;q=0.8"), language_of("de,en;q=0.5"), language_of("")
-    ('es', 'en', 'en')
-    """
-    ranked: list[tuple[float, int, str]] = []
-    for place, each in enumerate(accepted.split(",")[:20]):
-        name, _, quality = each.strip().lower().partition(";q=")
-        with contextlib.suppress(ValueError):
-            ranked.append((-float(quality or 1), place, name.partition("-")[0]))
-    known: dict[str, Language] = {"en": "en", "es": "es"}
-    return next((known[name] for _, _, name in sorted(ranked) if name in known), default)
 
 
 def without_paths(message: str) -> str:
