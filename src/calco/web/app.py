@@ -384,7 +384,7 @@ def build_app(
 
     pages = Pages(
         studio, jobs, crime=bool(config.crime), runs=config.runs, most_bytes=round(config.image_megabytes * 1e6),
-        api=f"{ROOT}/openapi.json",
+        api=f"{ROOT}/openapi.json", language=config.language,
     )  # fmt: skip
     pages.mount(app)
     if token:

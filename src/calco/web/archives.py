@@ -61,32 +61,32 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "archive_damaged": (
         422,
         "the ZIP is cut off or damaged ({reason}); pack and upload it again",
-        "el ZIP está incompleto o dañado ({reason}); comprímalo y súbalo de nuevo",
+        "el ZIP está incompleto o dañado ({reason}); comprímelo y súbelo de nuevo",
     ),
     "archive_empty": (
         422,
         "the ZIP holds no image; pack JPEG, PNG or other images",
-        "el ZIP no contiene imágenes; comprima imágenes JPEG, PNG u otras",
+        "el ZIP no contiene imágenes; comprime imágenes JPEG, PNG u otras",
     ),
     "archive_name": (
         422,
         "the ZIP names a file outside itself ({name}); pack the images without absolute names and without ..",
-        "el ZIP nombra un archivo fuera de sí mismo ({name}); comprima las imágenes sin rutas absolutas y sin ..",
+        "el ZIP nombra un archivo fuera de sí mismo ({name}); comprime las imágenes sin rutas absolutas y sin ..",
     ),
     "archive_link": (
         422,
         "the ZIP holds a link or a device ({name}); pack the images themselves",
-        "el ZIP contiene un enlace o un dispositivo ({name}); comprima las imágenes mismas",
+        "el ZIP contiene un enlace o un dispositivo ({name}); comprime las imágenes mismas",
     ),
     "archive_encrypted": (
         422,
         "the ZIP is encrypted ({name}); pack the images without a password",
-        "el ZIP está cifrado ({name}); comprima las imágenes sin contraseña",
+        "el ZIP está cifrado ({name}); comprime las imágenes sin contraseña",
     ),
     "archive_nested": (
         422,
         "the ZIP holds another archive ({name}); pack its images themselves",
-        "el ZIP contiene otro archivo comprimido ({name}); comprima directamente las imágenes",
+        "el ZIP contiene otro archivo comprimido ({name}); comprime directamente las imágenes",
     ),
     "archive_count": (
         413,
@@ -96,12 +96,12 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "archive_bytes": (
         413,
         "the ZIP unpacks to more than {most:,} MB; upload the images in several parts",
-        "el ZIP descomprimido ocupa más de {most:,} MB; suba las imágenes en varias partes",
+        "el ZIP descomprimido ocupa más de {most:,} MB; sube las imágenes en varias partes",
     ),
     "archive_bomb": (
         413,
         "the ZIP unpacks to {ratio:,} times its size ({name}), which no photograph does; pack the images again",
-        "el ZIP se descomprime a {ratio:,} veces su tamaño ({name}), como ninguna fotografía; comprima las imágenes de "
+        "el ZIP se descomprime a {ratio:,} veces su tamaño ({name}), como ninguna fotografía; comprime las imágenes de "
         "nuevo",
     ),
     "count": (
@@ -117,42 +117,42 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "not_known": (
         415,
         "the upload is neither an image, nor a video, nor a ZIP of images, or it is cut off; choose another file",
-        "el archivo no es una imagen, ni un video, ni un ZIP de imágenes, o está incompleto; elija otro",
+        "el archivo no es una imagen, ni un vídeo, ni un ZIP de imágenes, o está incompleto; elige otro",
     ),
     "pixels": (
         413,
         "{width} x {height} pixels are more than the {most:,} that are taken; make it smaller",
-        "{width} x {height} píxeles son más que los {most:,} que se aceptan; hágalo más pequeño",
+        "{width} x {height} píxeles son más que los {most:,} que se aceptan; hazlo más pequeño",
     ),
     "long": (
         413,
         "the video is {minutes:.0f} minutes long, and at most {most:g} are taken; cut it, or use calco translate",
-        "el video dura {minutes:.0f} minutos, y se aceptan {most:g} como máximo; recórtelo, o use calco translate",
+        "el vídeo dura {minutes:.0f} minutos, y se aceptan {most:g} como máximo; recórtalo, o usa calco translate",
     ),
     "frames": (
         413,
         "the video has more than {most:,} frames; cut it, or use calco translate",
-        "el video tiene más de {most:,} fotogramas; recórtelo, o use calco translate",
+        "el vídeo tiene más de {most:,} fotogramas; recórtalo, o usa calco translate",
     ),
     "disk": (
         503,
         "the disk of the studio is full; ask for room there, and upload again",
-        "el disco del estudio está lleno; pida que se libere espacio, y súbalo de nuevo",
+        "el disco del estudio está lleno; pide que se libere espacio, y súbelo de nuevo",
     ),
     "memory": (
         422,
         "the memory of the studio does not suffice; upload smaller images",
-        "la memoria del estudio no alcanza; suba imágenes más pequeñas",
+        "la memoria del estudio no alcanza; sube imágenes más pequeñas",
     ),
     "stalled": (
         422,
         "nothing was done for {minutes:.0f} minutes; try a smaller upload",
-        "no hubo avance durante {minutes:.0f} minutos; pruebe con un archivo más pequeño",
+        "no hubo avance durante {minutes:.0f} minutos; prueba con un archivo más pequeño",
     ),
     "interrupted": (
         422,
         "it was interrupted {times} times at the same place ({reason}); try a smaller upload",
-        "se interrumpió {times} veces en el mismo punto ({reason}); pruebe con un archivo más pequeño",
+        "se interrumpió {times} veces en el mismo punto ({reason}); prueba con un archivo más pequeño",
     ),
     "defect": (
         422,
@@ -177,7 +177,7 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "room": (
         200,
         "the result was deleted to make room for others; upload again",
-        "el resultado se borró para hacer lugar a otros; súbalo de nuevo",
+        "el resultado se borró para hacer lugar a otros; súbelo de nuevo",
     ),
 }
 """Status of HTTP and sentence in English and Spanish of each reason."""

@@ -54,9 +54,9 @@ class JobPage:
     models: tuple[ServedModel, ...]
 
 
-def language_of(request: Any) -> Language:
+def language_of(request: Any, default: Language) -> Language:
     """Return the language in which a browser gets its answer; takes requests of Starlette and of Gradio."""
-    return choose_language(request.cookies.get(COOKIE), request.headers.get("accept-language"))
+    return choose_language(request.cookies.get(COOKIE), request.headers.get("accept-language"), default)
 
 
 def fragment(template: str, language: Language, **values: Any) -> str:
@@ -64,13 +64,14 @@ def fragment(template: str, language: Language, **values: Any) -> str:
     return render(template, language=language, words=words(language), **values)
 
 
-def build(pages: Sequence[JobPage], studio: Studio, jobs: Jobs | None) -> "gr.Blocks":
+def build(pages: Sequence[JobPage], studio: Studio, jobs: Jobs | None, default: Language) -> "gr.Blocks":
     """Return all pages of jobs as one application of Gradio.
 
     Args:
         pages: The pages, each under its job's name.
         studio: Does images.
         jobs: Does videos and many images; None where no page needs it.
+        default: Language of browsers that ask for neither.
     """
     import gradio as gr
 
@@ -82,9 +83,9 @@ def build(pages: Sequence[JobPage], studio: Studio, jobs: Jobs | None) -> "gr.Bl
         with blocks.route(page.job, f"/{page.job}", show_in_navbar=False):
             if STAGES[page.job] == "files":
                 assert jobs is not None
-                _job_page(page, studio, jobs)
+                _job_page(page, studio, jobs, default)
             else:
-                _image_page(page, studio)
+                _image_page(page, studio, default)
     return blocks
 
 
@@ -105,7 +106,7 @@ def labels() -> "gr.I18n":
     return gr.I18n(**{language: words(language) for language in LANGUAGES})
 
 
-def _image_page(page: JobPage, studio: Studio) -> None:
+def _image_page(page: JobPage, studio: Studio, default: Language) -> None:
     """Lay out a page for single images, and connect its events."""
     import gradio as gr
 
@@ -132,7 +133,7 @@ def _image_page(page: JobPage, studio: Studio) -> None:
     number = count if isinstance(count, gr.Slider) else gr.Number(1, visible=False)
 
     def answer(given: str, model: str, count: float | None, request: gr.Request) -> str:
-        language = language_of(request)
+        language = language_of(request, default)
         client = request.client.host if request.client else ""
         work = Work(studio, studio.models.get(model), client=client, is_camera=job == "camera")
         return _explained(language, lambda: work.result(given, round(count or 1), language))
@@ -149,7 +150,7 @@ def _image_page(page: JobPage, studio: Studio) -> None:
     _language_switch(named)
 
 
-def _job_page(page: JobPage, studio: Studio, jobs: Jobs) -> None:
+def _job_page(page: JobPage, studio: Studio, jobs: Jobs, default: Language) -> None:
     """Lay out a page for videos or many images, and connect its event."""
     import gradio as gr
 
@@ -166,7 +167,7 @@ def _job_page(page: JobPage, studio: Studio, jobs: Jobs) -> None:
     files, told = gr.File(file_count="multiple", visible=False), gr.Textbox(elem_classes="go")
 
     def submit(files: list[str] | None, model: str, request: gr.Request) -> str:
-        language = language_of(request)
+        language = language_of(request, default)
         paths = [Path(file) for file in files or ()]
         served = studio.models.get(model)
         if not paths or served is None:

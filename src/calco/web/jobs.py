@@ -83,7 +83,7 @@ def disk_full() -> JobsFullError:
     """Return the error for an upload that does not fit on the disk."""
     return JobsFullError(
         "the disk of the studio is full, and no job is taken; try again later",
-        "el disco del estudio está lleno y no se aceptan trabajos; inténtelo más tarde",
+        "el disco del estudio está lleno y no se aceptan trabajos; inténtalo más tarde",
     )
 
 
@@ -326,19 +326,19 @@ class Jobs:
             if self._count(live) >= self.most:
                 raise JobsFullError(
                     f"{self.most} jobs are waiting, and no more are taken; try again later",
-                    f"hay {self.most} trabajos en espera y no se aceptan más; inténtelo más tarde",
+                    f"hay {self.most} trabajos en espera y no se aceptan más; inténtalo más tarde",
                 )
             if self._count(f"{live} AND client = ?", client) >= self.most_per_client:
                 raise JobsFullError(
                     f"{self.most_per_client} of your jobs are waiting, and no more are taken; wait for one to end",
-                    f"usted tiene {self.most_per_client} trabajos en espera y no se aceptan más; espere a uno",
+                    f"tienes {self.most_per_client} trabajos en espera y no se aceptan más; espera a uno",
                 )
         if _bytes_of(self.folder) + more > self.keep_bytes:
             self._clean_by_size(more)
             if _bytes_of(self.folder) + more > self.keep_bytes:
                 raise JobsFullError(
                     "there is no room for another upload now; try again later",
-                    "no hay espacio para otro archivo ahora; inténtelo más tarde",
+                    "no hay espacio para otro archivo ahora; inténtalo más tarde",
                 )
 
     def _take(self, upload: Path | Mapping[str, Path], folder: Path) -> tuple[Kind, dict[str, str]]:
@@ -381,7 +381,7 @@ class Jobs:
         if row is None:
             raise UnknownJobError(
                 "there is no such job, or it was removed for its age; upload again",
-                "no existe ese trabajo, o se borró por su antigüedad; suba el archivo de nuevo",
+                "no existe ese trabajo, o se borró por su antigüedad; sube el archivo de nuevo",
             )
         return row
 

@@ -76,13 +76,14 @@ class Pages:
         runs: Folder of runs; "" for none.
         most_bytes: Largest upload of an image.
         api: Address of the documentation of the REST API; "" for none.
+        language: Language of browsers that ask for neither Spanish nor English.
     """
 
     def __init__(
         self, studio: Studio, jobs: Jobs | None = None, *, crime: bool = False, runs: str | Path = "",
-        most_bytes: int = 32_000_000, api: str = "",
+        most_bytes: int = 32_000_000, api: str = "", language: Language = "en",
     ) -> None:  # fmt: skip
-        self._studio, self._jobs, self._api = studio, jobs, api
+        self._studio, self._jobs, self._api, self._default = studio, jobs, api, language
         self._gallery = Gallery(runs) if runs else None
         self._gradio: Gradio | None = None
         self._kept: dict[tuple[str, ...], Kept] = {}
@@ -110,7 +111,7 @@ class Pages:
         """Add the pages to an application, Gradio's last: it answers whatever lies below its path."""
         app.include_router(self.routes())
         if self._jobs_shown:
-            gradio = self._gradio = Gradio(lambda: build(self._jobs_shown, self._studio, self._jobs))
+            gradio = self._gradio = Gradio(lambda: build(self._jobs_shown, self._studio, self._jobs, self._default))
             app.mount(PATH, gradio)
             before = app.router.lifespan_context
 
@@ -146,6 +147,9 @@ class Pages:
 
     # ---- Rendering ----
 
+    def _language(self, request: Any) -> Language:
+        return language_of(request, self._default)
+
     def _html(self, template: str, language: Language, here: str, **values: Any) -> str:
         return render(
             template, language=language, words=words(language), texts=self._texts, root="", here=here,
@@ -168,7 +172,7 @@ class Pages:
 
     async def home(self, request: Request) -> Response:
         """Answer with the home page: a card per job."""
-        language = language_of(request)
+        language = self._language(request)
         if self._gradio is not None:
             self._gradio.start()
         return self._keep(("home", language), lambda: self._home(language)).answer(request)
@@ -184,7 +188,7 @@ class Pages:
 
     def model(self, name: str, request: Request) -> Response:
         """Answer with the description of a model."""
-        language, model = language_of(request), self._studio.models.get(name)
+        language, model = self._language(request), self._studio.models.get(name)
         if model is None:
             return self._missing(language)
         return self._keep(("model", name, language), lambda: self._model(model, language)).answer(request)
@@ -204,13 +208,13 @@ class Pages:
         """Answer with the report of the run that made a model."""
         model = self._studio.models.get(name)
         if model is None or model.report is None or not model.report.is_file():
-            return self._missing(language_of(request))
+            return self._missing(self._language(request))
         return FileResponse(model.report, media_type="text/html; charset=utf-8", headers=_LIVE)
 
     # ---- Jobs ----
 
     async def _job(self, request: Request, page: JobPage) -> Response:
-        language = language_of(request)
+        language = self._language(request)
         key = ("job", page.job, language, request.url.scheme, request.url.netloc)
         if key not in self._kept:
             assert self._gradio is not None
@@ -233,7 +237,7 @@ class Pages:
 
     def task(self, job_id: str, request: Request) -> Response:
         """Answer with the part of a page that shows a job; 404 for one that is gone, in the same form."""
-        language = language_of(request)
+        language = self._language(request)
         try:
             job = self._found(job_id)
         except UnknownJobError:
@@ -283,9 +287,9 @@ class Pages:
         try:
             job = self._found(job_id)
         except UnknownJobError:
-            return self._missing(language_of(request))
+            return self._missing(self._language(request))
         if job.result is None:
-            return self._missing(language_of(request))
+            return self._missing(self._language(request))
         if "download" not in request.query_params:
             return FileResponse(job.result)
         name = f"calco-{job.model}{job.result.suffix}"
@@ -297,7 +301,7 @@ class Pages:
     def runs(self, request: Request) -> Response:
         """Answer with the gallery of runs."""
         assert self._gallery is not None
-        language = language_of(request)
+        language = self._language(request)
         title = text("runs_title", language)
         return HTMLResponse(
             self._html("studio_runs", language, "/runs", title=f"{title} · Calco", title_key="runs_title",
@@ -307,7 +311,7 @@ class Pages:
     def run(self, address: str, request: Request) -> Response:
         """Answer with the page of a run."""
         assert self._gallery is not None
-        language, run = language_of(request), self._gallery.find(address)
+        language, run = self._language(request), self._gallery.find(address)
         if run is None:
             return self._missing(language)
         return HTMLResponse(
@@ -318,7 +322,7 @@ class Pages:
     def live(self, request: Request, address: str = "") -> Response:
         """Answer with the part of a page that changes while runs train: one run, or all."""
         assert self._gallery is not None
-        language = language_of(request)
+        language = self._language(request)
         run: ShownRun | None = self._gallery.find(address) if address else None
         if address and run is None:
             return self._missing(language)
@@ -333,7 +337,7 @@ class Pages:
         assert self._gallery is not None
         run = self._gallery.find(address)
         if run is None or sheet not in run.samples:
-            return self._missing(language_of(request))
+            return self._missing(self._language(request))
         return FileResponse(run.path / "samples" / sheet, media_type="image/png", headers=_LIVE)
 
 

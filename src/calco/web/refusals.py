@@ -44,46 +44,46 @@ class UnknownModelError(RefusedError):
 
 # Reason => status of HTTP, the sentence in English and in Spanish.
 _UPLOADS: Final[dict[str, tuple[int, str, str]]] = {
-    "empty": (422, "the upload is empty; choose a file", "el archivo está vacío; elija otro"),
+    "empty": (422, "the upload is empty; choose a file", "el archivo está vacío; elige otro"),
     "kind": (
         415,
         "the upload is not an image; send PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF",
-        "el archivo no es una imagen; envíe PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP o TIFF",
+        "el archivo no es una imagen; envía PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP o TIFF",
     ),
     "library": (
         415,
         "the upload is HEIC, which this studio cannot read; send it as JPEG or PNG",
-        "el archivo es HEIC, que este estudio no puede leer; envíelo como JPEG o PNG",
+        "el archivo es HEIC, que este estudio no puede leer; envíalo como JPEG o PNG",
     ),
     "damaged": (
         422,
         "the image is damaged or cut short; send it again, or save it anew as PNG",
-        "la imagen está dañada o incompleta; envíela de nuevo, o guárdela otra vez como PNG",
+        "la imagen está dañada o incompleta; envíala de nuevo, o guárdala otra vez como PNG",
     ),
     "pixels": (
         413,
         "the image has {width} x {height} pixels, and at most {most:,} are taken; make it smaller",
-        "la imagen tiene {width} x {height} píxeles, y se aceptan {most:,} como máximo; hágala más pequeña",
+        "la imagen tiene {width} x {height} píxeles, y se aceptan {most:,} como máximo; hazla más pequeña",
     ),
     "claims": (
         413,
         "the image claims to have more than {most:,} pixels, the limit here; make it smaller",
-        "la imagen dice tener más de {most:,} píxeles, el límite aquí; hágala más pequeña",
+        "la imagen dice tener más de {most:,} píxeles, el límite aquí; hazla más pequeña",
     ),
     "disk": (
         503,
         "the disk of the studio is full; ask for room there, and send it again",
-        "el disco del estudio está lleno; pida que se libere espacio, y envíelo de nuevo",
+        "el disco del estudio está lleno; pide que se libere espacio, y envíalo de nuevo",
     ),
     "bytes": (
         413,
         "the upload has more than {most:,} bytes, the limit here; make it smaller",
-        "el archivo tiene más de {most:,} bytes, el límite aquí; hágalo más pequeño",
+        "el archivo tiene más de {most:,} bytes, el límite aquí; hazlo más pequeño",
     ),
     "slow": (
         408,
         "the upload came too slowly and was ended; send it again over a faster connection",
-        "el archivo llegó demasiado despacio y se interrumpió; envíelo de nuevo con una conexión más rápida",
+        "el archivo llegó demasiado despacio y se interrumpió; envíalo de nuevo con una conexión más rápida",
     ),
 }
 

@@ -236,13 +236,13 @@ class Studio:
                 self.counts.refused["queue"] += 1
                 raise QueueFullError(
                     f"{self.queue} requests are waiting already; ask again in some seconds",
-                    f"ya hay {self.queue} pedidos en espera; pruebe de nuevo en unos segundos",
+                    f"ya hay {self.queue} pedidos en espera; prueba de nuevo en unos segundos",
                 )
             if client and self._places[client] >= self.per_client:
                 self.counts.refused["client"] += 1
                 raise QueueFullError(
                     f"you have {self.per_client} requests waiting already; wait for their answers",
-                    f"usted ya tiene {self.per_client} pedidos en espera; espere sus respuestas",
+                    f"ya tienes {self.per_client} pedidos en espera; espera a que respondan",
                 )
             self._places[client] += 1
         try:
@@ -311,7 +311,7 @@ class Studio:
                 self.counts.refused["pixels"] += 1
                 raise QueueFullError(
                     "many large images are waiting already; ask again in some seconds",
-                    "ya hay muchas imágenes grandes en espera; pruebe de nuevo en unos segundos",
+                    "ya hay muchas imágenes grandes en espera; prueba de nuevo en unos segundos",
                 )
             self._pixels += pixels
             self._asks.append(ask)
@@ -332,7 +332,7 @@ class Studio:
         self.counts.refused["time"] += 1
         return TooSlowError(
             f"there was no answer within {self.seconds:g} seconds; ask again, or send a smaller image",
-            f"no hubo respuesta en {self.seconds:g} segundos; pruebe de nuevo, o envíe una imagen más pequeña",
+            f"no hubo respuesta en {self.seconds:g} segundos; prueba de nuevo, o envía una imagen más pequeña",
         )
 
     def close(self) -> None:
@@ -415,7 +415,7 @@ class Studio:
 def _stopping() -> QueueFullError:
     return QueueFullError(
         "the studio is stopping; ask again when it has started",
-        "el estudio se está cerrando; pruebe de nuevo cuando haya iniciado",
+        "el estudio se está cerrando; prueba de nuevo cuando haya iniciado",
     )
 
 

@@ -328,15 +328,16 @@ def words(language: Language) -> dict[str, str]:
     return {key: pair[place] for key, pair in TEXTS.items()}
 
 
-def choose_language(cookie: str | None, accepted: str | None) -> Language:
+def choose_language(cookie: str | None, accepted: str | None, default: Language = "en") -> Language:
     """Return the language of a browser.
 
     Args:
         cookie: Value of the cookie `COOKIE`, which the switch sets; it goes first.
         accepted: Header Accept-Language, such as "es-PE,es;q=0.9,en;q=0.8".
+        default: Language of browsers that want neither.
 
     Returns:
-        The first of the two languages in the order of preference; English if the browser wants neither.
+        The first of the two languages in the order of preference.
     """
     if cookie in LANGUAGES:
         return cookie
@@ -348,4 +349,4 @@ def choose_language(cookie: str | None, accepted: str | None) -> Language:
     for weight, _place, name in sorted(ranked):
         if weight < 0 and name in LANGUAGES:
             return name
-    return "en"
+    return default
