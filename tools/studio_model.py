@@ -1,6 +1,6 @@
 """Train the model that the studio shows without any other: drawings by hand to colour.
 
-python tools/studio_model.py [--minutes 45] [--out studio-model] [--into src/calco/web/model]
+python tools/studio_model.py [--minutes 45] [--out studio-model] [--into src/calco/web/drawings]
 
 Learns from the coloured drawings of OpenMoji (CC BY-SA 4.0), each with its lines as they are, and as another hand
 would draw it: thicker or thinner, and shaky, in the sketch and in the drawing alike, so that the colours follow the
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("studio-model"))
-    parser.add_argument("--into", type=Path, default=Path("src/calco/web/model"))
+    parser.add_argument("--into", type=Path, default=Path("src/calco/web/drawings"))
     asked = parser.parse_args()
     pairs = asked.out / "pairs"
     if not (pairs / "groups.csv").exists():

@@ -1,5 +1,6 @@
 """The studio's models: the images of `calco.load` for many at once, within its limits."""
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 
 import calco
 from calco.errors import CalcoError
+from calco.files import write_json
 from calco.inference.translator import load
 from calco.web.refusals import QueueFullError, TooSlowError, UnknownModelError, UploadError
 from calco.web.service import Studio, describe
@@ -28,6 +30,10 @@ def test_a_model_is_described_by_its_recipe(tmp_path: Path, faces: Path) -> None
             "colorize+erase": "colour-repair", "degrade": "translate"}  # fmt: skip
     for number, (recipe, job) in enumerate(jobs.items()):
         assert describe(make_translator(tmp_path / str(number), recipe)).job == job
+    drawn = make_translator(tmp_path / "drawn")
+    record = json.loads((drawn / "model" / "model.json").read_text())
+    write_json(drawn / "model" / "model.json", record | {"provenance": {"source": "openmoji"}})  # as of calco demo
+    assert describe(drawn).job == "sketch"
     people = describe(make_detector(tmp_path / "people"))
     assert (people.kind, people.job, [name for name, _ in people.classes]) == ("detector", "detect", ["person", "car"])
     assert describe(faces).uses_noise and not describe(make_translator(tmp_path / "sure", dropout=0.0)).uses_noise

@@ -51,7 +51,7 @@ def serve(config: ServeConfig) -> None:
 
 def packaged_model() -> Path | None:
     """Return the model that comes with Calco; None if this installation has none."""
-    folder = Path(str(files("calco.web"))) / "model"
+    folder = Path(str(files("calco.web"))) / "drawings"
     return folder if (folder / "model.json").is_file() else None
 
 

@@ -117,7 +117,8 @@ def _job_of(info: "ModelInfo") -> JobName:
         return "colour"
     if info.palette is not None:
         return "segment"
-    return "sketch" if "sketch" in steps or info.source.source == "openmoji" else "translate"
+    drawings = "openmoji" in (info.source.source, info.provenance.get("source"))  # the pairs are lines and colour
+    return "sketch" if "sketch" in steps or drawings else "translate"
 
 
 @dataclass(eq=False, kw_only=True)
