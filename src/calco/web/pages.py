@@ -370,16 +370,16 @@ class Gradio:
             raise
 
     async def _build(self, make: Callable[[], Any]) -> Any:
-        inner = FastAPI()
-        with warnings.catch_warnings():
-            # Of Gradio itself: of modes that nobody asked for, and of how it uses pydantic.
-            warnings.simplefilter("ignore")
-            import gradio as gr
+        # Of Gradio itself: of modes that nobody asked for, of how it uses pydantic, of an ffmpeg that nobody needs. A filter
+        # around the call is not safe beside threads.
+        warnings.filterwarnings("ignore", module="(gradio|pydantic|pydub)[.]")
+        import gradio as gr
 
-            gr.mount_gradio_app(
-                inner, make(), path=PATH, theme=theme(), i18n=labels(), footer_links=[], run_history=False,
-                show_error=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
-            )  # fmt: skip
+        inner = FastAPI()
+        gr.mount_gradio_app(
+            inner, make(), path=PATH, theme=theme(), i18n=labels(), footer_links=[], run_history=False,
+            show_error=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
+        )  # fmt: skip
         return inner
 
     async def ready(self) -> Any:
