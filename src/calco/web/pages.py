@@ -370,8 +370,8 @@ class Gradio:
             raise
 
     async def _build(self, make: Callable[[], Any]) -> Any:
-        # Of Gradio itself: of modes that nobody asked for, of how it uses pydantic, of an ffmpeg that nobody needs. A filter
-        # around the call is not safe beside threads.
+        # Of Gradio itself: of modes that nobody asked for, of how it uses pydantic, of an ffmpeg that nobody needs. A
+        # filter around the call is not safe beside threads.
         warnings.filterwarnings("ignore", module="(gradio|pydantic|pydub)[.]")
         import gradio as gr
 
