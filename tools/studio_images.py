@@ -1,7 +1,6 @@
 """Images of the studio's pages for the docs: `python tools/studio_images.py MODEL DRAWING --out docs/images`.
 
-MODEL is a run that was trained on OpenMoji, DRAWING an image as it learned from, such as a black OpenMoji drawing (CC
-BY-SA 4.0). A browser opens the home page and the page of the model, and what it shows is written with few colours.
+MODEL turns sketches into images, such as src/calco/web/drawings, which comes with Calco; DRAWING is a sketch for it. A browser opens the home page and the page of the model, and what it shows is written with few colours.
 """
 
 import argparse

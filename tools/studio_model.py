@@ -1,6 +1,6 @@
 """Train the model that the studio shows without any other: drawings by hand to colour.
 
-python tools/studio_model.py [--minutes 45] [--out studio-model] [--into src/calco/web/drawings]
+python tools/studio_model.py [--minutes 20] [--out studio-model] [--into src/calco/web/drawings]
 
 Learns from the coloured drawings of OpenMoji (CC BY-SA 4.0), each with its lines as they are, and as another hand
 would draw it: thicker or thinner, and shaky, in the sketch and in the drawing alike, so that the colours follow the
@@ -80,7 +80,7 @@ def write_pairs(folder: Path, seed: int) -> int:
 def main() -> None:
     """Write the pairs, train, and put the model in its place."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--threads", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("studio-model"))

@@ -1,5 +1,6 @@
 """What helps with few pairs, in whole runs: fixed features, augmented looks, a late adversary, half the size."""
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from calco import journal
 from calco.data.config import JitterConfig
 from calco.errors import CalcoError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
@@ -59,6 +61,9 @@ def test_no_model_from_before_the_adversary_is_the_best(
     train(tiny(images, tmp_path / "run", objective=late, jitter=JitterConfig(**SIZED)), progress=False)
     marks = [line.split("*")[-1].strip() for line in caplog.messages if "SSIM" in line]
     assert marks == ["kept until the adversary has begun"] * 2 + ["best yet, kept"]
+    *_, end = journal.read(tmp_path / "run" / "log.jsonl")
+    kept = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
+    assert end["end"]["best_step"] == kept["step"], "what the log calls the best model is the one that was kept"
 
 
 def test_the_adversary_learns_only_in_the_last_part(images: Path, tmp_path: Path) -> None:

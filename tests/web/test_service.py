@@ -14,6 +14,7 @@ from calco.errors import CalcoError
 from calco.files import write_json
 from calco.inference.translator import load
 from calco.web.refusals import QueueFullError, TooSlowError, UnknownModelError, UploadError
+from calco.web.serve import packaged_model
 from calco.web.service import Studio, describe
 from web.studios import image, make_detector, make_translator
 
@@ -198,3 +199,20 @@ def test_what_is_not_a_model_is_one_line(tmp_path: Path, make) -> None:
     make(tmp_path / "photo.jpg")
     with pytest.raises(CalcoError, match="name"):
         Studio([tmp_path / "photo.jpg"])
+
+
+def test_the_model_that_comes_with_calco_colours_a_drawing() -> None:
+    folder = packaged_model()
+    assert folder is not None
+    found = describe(folder)
+    assert (found.name, found.job) == ("drawings", "sketch")
+    assert "CC BY-SA 4.0" in found.licence
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 10e6
+    sheet = np.full((256, 256, 3), 255, np.uint8)
+    rows, columns = np.mgrid[:256, :256] - 128
+    radius = np.hypot(rows, columns)
+    sheet[np.abs(radius - 90) < 4] = 0
+    coloured = calco.load(folder, device="cpu", precision="fp32")(sheet).astype(int)
+    inside, outside = coloured[radius < 80], coloured[radius > 110]
+    assert np.ptp(inside.mean(0)) > 60, "a circle gets a colour"
+    assert outside.mean() > 240, "and the paper stays white"

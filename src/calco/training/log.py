@@ -219,7 +219,7 @@ def advise(
     hardly changes.
 
     Args:
-        rows: Rows of `log.jsonl`.
+        rows: Rows of `log.jsonl`; validations that count for nothing (`provisional`) are passed over.
         metric: Validation score that selects the best model.
         lower_is_better: Of this score.
         loss: Training loss that shows how well the training items are fitted; empty for the sum of all.
@@ -228,7 +228,7 @@ def advise(
     Returns:
         What would help, with one sentence that holds the figures.
     """
-    rows = list(rows)
+    rows = [row for row in rows if "provisional" not in row]
     label = LABELS.get(metric, metric)
     scores = [(row["step"], value) for row in rows if (value := _number(row.get("validation"), metric)) is not None]
     losses = [(row["step"], value) for row in rows if (value := _number(row.get("train"), loss)) is not None]

@@ -358,7 +358,8 @@ class Trainer(Generic[B]):
         )
         for text in result.notes:
             self._note(text)
-        log.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=result.scores)
+        until = {"provisional": result.provisional} if result.provisional else {}
+        log.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=result.scores, **until)
         imaging.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", result.sheet)
         log.image(self.step, "samples", result.sheet)
         mark = "best yet, kept" if better else f"kept until {result.provisional}" if result.provisional else ""

@@ -44,6 +44,7 @@ class ServedModel:
         uses_noise: Another seed gives another image.
         classes: Names and colours of the classes of a mask, or of a detector's boxes.
         report: Report of its run; None if there is none.
+        licence: Licence that its description names; empty if none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ServedModel:
     uses_noise: bool = False
     classes: tuple[tuple[str, tuple[int, int, int]], ...] = ()
     report: Path | None = None
+    licence: str = ""
 
 
 def describe(path: str | Path, taken: Sequence[str] = ()) -> ServedModel:
@@ -92,6 +94,7 @@ def describe(path: str | Path, taken: Sequence[str] = ()) -> ServedModel:
     return ServedModel(
         name=name, kind="translator", job=job, path=given, classes=info.palette or (), report=found,
         uses_noise=not is_exported(given) and bool(generator.bridge_steps or generator.dropout),
+        licence=str(info.provenance.get("licence") or ""),
     )  # fmt: skip
 
 
