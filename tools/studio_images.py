@@ -1,6 +1,7 @@
 """Images of the studio's pages for the docs: `python tools/studio_images.py MODEL DRAWING --out docs/images`.
 
-MODEL turns sketches into images, such as src/calco/web/drawings, which comes with Calco; DRAWING is a sketch for it. A browser opens the home page and the page of the model, and what it shows is written with few colours.
+MODEL turns sketches into images, such as src/calco/web/drawings, which comes with Calco; DRAWING is a sketch for it. A
+browser opens the home page and the page of the model, and what it shows is written with few colours.
 """
 
 import argparse
