@@ -228,7 +228,7 @@ class RemoteJob:
 
     Attributes:
         client: The studio.
-        id: Id of the job; whoever knows it may see and cancel it.
+        id: Id of the job; a client that knows it may see and cancel the job.
     """
 
     client: Client

@@ -230,7 +230,7 @@ class Jobs:
             client: Address or name of the client, of which only some jobs are taken at a time.
 
         Returns:
-            Its id, which nobody can guess: whoever has it may see and cancel the job.
+            Its id, which nobody can guess: a client that has it may see and cancel the job.
 
         Raises:
             JobsFullError: If there is no room for it now, in the queue or on the disk.
