@@ -32,12 +32,17 @@ def make_translator(folder: Path, recipe: str = "aligned", **generator: Any) -> 
         jitter=JitterConfig(size=32, resize=36, fit="cover"),
         in_channels=3 + holes, out_channels=3,
     )  # fmt: skip
+    save_untrained(folder, info)
+    return folder
+
+
+def save_untrained(folder: Path, info: ModelInfo) -> None:
+    """Write the run of a translator with random weights."""
     torch.manual_seed(0)
     network = build_generator(info.generator, info.in_channels, info.out_channels)
     for weights in network.parameters():
         weights.data.mul_(4)  # far from grey, so that differences show
     save_model(folder / "model", info, network.state_dict(), None)
-    return folder
 
 
 def make_detector(folder: Path) -> Path:

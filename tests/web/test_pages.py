@@ -15,16 +15,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import torch
 
 from calco import imaging, journal
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
-from calco.inference.folder import ModelInfo, save_model
-from calco.networks.build import build_generator
+from calco.inference.folder import ModelInfo
 from calco.networks.config import GeneratorConfig
 from support import find_chromium
-from web.studios import Site, image, make_detector, opened
+from web.studios import Site, image, make_detector, opened, save_untrained
 
 pytestmark = pytest.mark.slow
 WAIT = 60_000  # milliseconds
@@ -42,11 +40,7 @@ def make_model(folder: Path, recipe: str = "aligned", *, source: Any = "auto", *
         jitter=JitterConfig(size=32, resize=36, fit="cover"), source=SourceConfig(source=source),
         in_channels=1 if recipe == "colorize" else 3 + holes, out_channels=3,
     )  # fmt: skip
-    torch.manual_seed(0)
-    network = build_generator(info.generator, info.in_channels, info.out_channels)
-    for weights in network.parameters():
-        weights.data.mul_(4)  # far from grey, so that differences show
-    save_model(folder / "model", info, network.state_dict(), None)
+    save_untrained(folder, info)
 
 
 @pytest.fixture(scope="module")
