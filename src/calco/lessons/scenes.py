@@ -1,0 +1,78 @@
+"""Data sets that the lessons make for themselves: scenes with objects, their boxes and their masks."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from calco import imaging
+from calco.data.config import PrepareConfig
+from calco.data.prepare import prepare
+from calco.data.recipe_config import CompositeConfig, RecipeConfig
+from calco.data.sample import generator
+from calco.data.sources.openmoji import draw, drawings_folder
+from calco.files import make_folder
+from calco.imaging import Image
+
+DATA_FOLDER: Final = "CALCO_LESSONS_DATA"
+"""Environment variable that names the folder of the lessons' data; by default a folder in the system's temporary one."""
+
+DRAWINGS: Final[dict[str, tuple[str, ...]]] = {
+    "animal": ("1F436", "1F431", "1F43C", "1F98A", "1F42E", "1F437"),
+    "car": ("1F697", "1F699", "1F695", "1F68C", "1F69A", "1F693"),
+    "fruit": ("1F34E", "1F34F", "1F34A", "1F34B", "1F350", "1F351"),
+}
+"""Classes of the scenes, and the drawings of OpenMoji (CC BY-SA 4.0) that stand for them."""
+
+
+def data_folder() -> Path:
+    """Return the folder in which the lessons keep the data that they make."""
+    named = os.environ.get(DATA_FOLDER)
+    return Path(named) if named else Path(tempfile.gettempdir()) / f"calco-lessons-{os.getuid()}"
+
+
+def background(key: str, side: int = 256, *, seed: int = 0) -> Image:
+    """Return a ground of soft colours and a little noise => `side` x `side` x 3 `uint8`."""
+    rng = generator(seed, 0, f"ground {key}")
+    coarse = rng.uniform(90, 235, (int(rng.integers(2, 6)), int(rng.integers(2, 6)), 3)).astype(np.float32)
+    smooth = imaging.resize(np.rint(coarse).astype(np.uint8), (side, side)).astype(np.float32)
+    return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -> Path:
+    """Return a folder of scenes with objects on coloured grounds, and make it first where it is absent.
+
+    `calco.prepare` pastes the drawings, so boxes and masks are exact. The same arguments give the same files.
+
+    Args:
+        count: Number of images, of which a tenth is for validation and a tenth for the test.
+        side: Height and width of an image, pixels.
+        most: Most objects in an image.
+        seed: Seed of all random numbers.
+
+    Returns:
+        A folder with `images`, `masks` and `annotations` (COCO), which every verb of Calco takes.
+    """
+    out = data_folder() / f"scenes-{count}-{side}-{most}-{seed}"
+    if (out / "manifest.json").is_file():
+        return out
+    parts = out.parent / f"{out.name}-parts"
+    for name, codepoints in DRAWINGS.items():
+        make_folder(parts / "cutouts" / name)
+        for each in codepoints:
+            svg = (drawings_folder() / f"{each}.svg").read_text(encoding="utf-8")
+            imaging.write(parts / "cutouts" / name / f"{each}.png", draw(svg, transparent=True))
+    make_folder(parts / "grounds")
+    for number in range(min(count, 60)):
+        imaging.write(parts / "grounds" / f"{number:03}.png", background(str(number), side, seed=seed))
+    composite = CompositeConfig(cutouts=str(parts / "cutouts"), pasted=(1, most), cutout_size=(0.25, 0.5))
+    prepare(
+        PrepareConfig(
+            images=str(parts / "grounds"), out=str(out), count=count, seed=seed, jobs=1,
+            recipe=RecipeConfig(recipe="composite", composite=composite),
+        ),
+        progress=False,
+    )  # fmt: skip
+    return out
