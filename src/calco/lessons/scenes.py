@@ -17,7 +17,7 @@ from calco.files import make_folder
 from calco.imaging import Image
 
 DATA_FOLDER: Final = "CALCO_LESSONS_DATA"
-"""Environment variable that names the folder of the lessons' data; by default a folder in the system's temporary one."""
+"""Environment variable that names the folder of the lessons' data; by default one in the temporary folder."""
 
 DRAWINGS: Final[dict[str, tuple[str, ...]]] = {
     "animal": ("1F436", "1F431", "1F43C", "1F98A", "1F42E", "1F437"),

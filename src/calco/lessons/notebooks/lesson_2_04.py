@@ -154,7 +154,9 @@ def _(t):
 @app.cell
 def _(kit, t):
     side = kit.mo.ui.slider(4, 200, value=100, label=t.pick("lado, píxeles", "side, pixels"), show_value=True)
-    shift = kit.mo.ui.slider(0, 200, value=50, label=t.pick("desplazamiento, píxeles", "shift, pixels"), show_value=True)
+    shift = kit.mo.ui.slider(
+        0, 200, value=50, label=t.pick("desplazamiento, píxeles", "shift, pixels"), show_value=True
+    )
     kit.mo.hstack([side, shift], justify="start")
     return shift, side
 
