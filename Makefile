@@ -1,14 +1,15 @@
 # `make demo` and `make test` make .venv themselves when it is missing or out of date; after that they start at once.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint format docs docs-build clean
 
 BIN := .venv/bin
 # Each process begins with a whole part of the list, so that what the tests of a file share is made once.
 PYTEST_ARGS ?= -n auto --dist worksteal
+PORT ?= 8000
 
 help: ## say what each target does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 demo: .venv/.ready-all ## train, score and show a small translator on real drawings
 	$(BIN)/calco demo
@@ -28,7 +29,13 @@ format: .venv/.ready-dev ## put the code in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# One recipe for both: .ready-all is what a user needs, .ready-dev adds what the checks need.
+docs: .venv/.ready-docs ## build the documentation in both languages and serve it on this machine (PORT=8000)
+	$(BIN)/python tools/documentation/build.py --serve --port $(PORT)
+
+docs-build: .venv/.ready-docs ## build it only: build/docs/site/index.html opens from the disk too
+	$(BIN)/python tools/documentation/build.py
+
+# One recipe for all three: .ready-all is what a user needs, .ready-docs adds the documentation's tool, .ready-dev what the checks need.
 .venv/.ready-%: pyproject.toml constraints.txt tools/setup.sh
 	@tools/setup.sh $*
 

@@ -137,7 +137,15 @@ def test_relative_links_resolve() -> None:
 def test_every_page_is_in_the_index() -> None:
     index = ROOT / "docs" / "index.md"
     linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#\s]+)\)", prose(index))}
-    assert {page for page in PAGES if page != index} <= linked
+    spanish = ROOT / "docs" / "es"
+    assert {page for page in PAGES if page != index and spanish not in page.parents} <= linked
+
+
+def test_a_spanish_page_has_an_english_one_of_the_same_name() -> None:
+    spanish = ROOT / "docs" / "es"
+    assert {
+        page for page in spanish.rglob("*.md") if not (ROOT / "docs" / page.relative_to(spanish)).is_file()
+    } == set()
 
 
 def test_the_two_readmes_have_the_same_sections_and_commands() -> None:
@@ -160,7 +168,10 @@ def test_every_library_stands_in_the_architecture() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(line for name, lines in extras.items() if name != "dev" for line in lines)]
+    wanted = [
+        *project["dependencies"],
+        *(line for name, lines in extras.items() if name not in ("dev", "docs") for line in lines),
+    ]
     names = {re.split(r"[\[<>=~! ]", line)[0] for line in wanted} - {"calco"}
     assert {name for name in names if name not in text} == set()
 

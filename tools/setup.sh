@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes .venv and installs Calco in it with the extra that is named: `all` for use, `dev` for the checks.
+# Makes .venv and installs Calco in it with the extra that is named: `all` for use, `docs` for the documentation, `dev` for the checks.
 # Installs Debian packages that are missing when it may, otherwise says which. Leaves a stamp for make.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-extra="${1:?which extra: all or dev}"
+extra="${1:?which extra: all, docs or dev}"
 venv=.venv
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -112,6 +112,9 @@ if [ "$extra" = dev ]; then
     programs_for_tests
     databases_for_tests
     web_for_tests
-    touch "$venv/.ready-all" # dev holds all
+    touch "$venv/.ready-docs" # dev holds docs
+fi
+if [ "$extra" != all ]; then
+    touch "$venv/.ready-all" # dev and docs hold all
 fi
 touch "$venv/.ready-$extra"
