@@ -9,15 +9,14 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tyro
 
 import calco
 import calco.cli
-from calco.cli import VERBS
-from calco.cli.crime import CRIME
-from calco.cli.detect import DETECT
-from calco.cli.parsing import COMMON
+from calco.cli.verbs import COMMANDS, VERBS
 from support import ROOT
 
 READMES = [ROOT / "README.md", ROOT / "README.es.md"]
@@ -61,7 +60,7 @@ def test_every_verb_has_its_section_in_the_page_of_commands() -> None:
     assert sections == list(VERBS)
 
 
-GROUPS = {"crime": CRIME, "detect": DETECT}
+GROUPS = {name: verb.verbs for name, verb in VERBS.items() if verb.verbs}
 
 
 @functools.cache
@@ -75,8 +74,34 @@ def help_of(verb: str) -> str:
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_verb_with_verbs_of_its_own_tells_what_it_does(group: str) -> None:
     told = help_of(group)
-    assert told.startswith((VERBS[group].__doc__ or "-").splitlines()[0])
+    assert told.startswith(VERBS[group].about)
     assert all(f"\n  {verb} " in told for verb in GROUPS[group])
+
+
+class Parsed(Exception):
+    """Raised once the arguments are parsed."""
+
+
+@pytest.mark.parametrize(
+    "line", sorted({line for verb in (*VERBS.values(), *COMMANDS.values()) for line in verb.examples})
+)
+def test_the_examples_of_the_help_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def instead(kind: type, **options: Any) -> None:
+        assert isinstance(parse(kind, **options), kind)
+        raise Parsed
+
+    parse = tyro.cli
+    monkeypatch.setattr(tyro, "cli", instead)
+    with pytest.raises(Parsed):
+        calco.cli._run(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("verb", [*COMMANDS, *GROUPS])
+def test_every_help_shows_one_to_three_examples_of_its_verb(verb: str) -> None:
+    examples = (COMMANDS.get(verb) or VERBS[verb]).examples
+    assert 1 <= len(examples) <= 3
+    assert all(f"{line} ".startswith(f"calco {verb} ") for line in examples)
+    assert "\n".join(["Examples:", *(f"  {line}" for line in examples)]) in help_of(verb)
 
 
 def verb_of(line: str) -> str:
@@ -107,7 +132,7 @@ def test_options_that_an_ablation_passes_on_exist() -> None:
     assert {each for each in options if not re.search(rf"{re.escape(each)}(?![\w.-])", help_of("train"))} == set()
 
 
-@pytest.mark.parametrize("verb", [*VERBS, *(f"{group} {verb}" for group, verbs in GROUPS.items() for verb in verbs)])
+@pytest.mark.parametrize("verb", [*COMMANDS, *GROUPS])
 def test_every_documented_option_exists(verb: str) -> None:
     calls = [line for page in PAGES for line in commands(page) if verb_of(line) == verb]
     options = set().union(*map(options_of, calls)) - {"--help"}
@@ -116,7 +141,7 @@ def test_every_documented_option_exists(verb: str) -> None:
 
 
 def test_every_documented_command_is_a_verb() -> None:
-    known = {f"{group} {verb}" for group, verbs in GROUPS.items() for verb in (*verbs, "--help")}
+    known = {*COMMANDS, *(f"{group} --help" for group in GROUPS)}
     called = {verb_of(line) for page in PAGES for line in commands(page)}
     assert called <= {*VERBS, *known, "--help", "--version"}
 
@@ -222,7 +247,7 @@ def test_every_module_of_the_architecture_exists() -> None:
     assert {name for name in named if not (package / name).exists() and not (ROOT / name).exists()} == set()
 
 
-@pytest.mark.parametrize("verb", COMMON)
+@pytest.mark.parametrize("verb", [name for name, verb in COMMANDS.items() if verb.common])
 def test_the_short_help_shows_options_that_exist_and_names_the_long_one(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,7 +255,7 @@ def test_the_short_help_shows_options_that_exist_and_names_the_long_one(
         calco.cli.main([*verb.split(), "--help"])
     short = capsys.readouterr().out
     assert f"calco {verb} --help-all" in short
-    for name in COMMON[verb].split():
+    for name in COMMANDS[verb].common.split():
         shown = rf"--{name}(?![\w.-])"
         assert re.search(shown, short) or not re.search(shown, help_of(verb)), name
     assert len(set(re.findall(r"--[a-z][\w.-]*", short))) <= 40 < len(set(re.findall(r"--[a-z][\w.-]*", help_of(verb))))

@@ -12,8 +12,7 @@ import tyro
 
 import calco
 import calco.cli
-from calco.cli.crime import CRIME
-from calco.cli.detect import DETECT
+from calco.cli.verbs import COMMANDS
 from support import ROOT
 
 PACKAGES = ("calco", "calco.annotations", "calco.crime", "calco.detection", "calco.video", "calco.watch")
@@ -35,9 +34,7 @@ FUNCTIONS = {
     "crime dashboard": "calco.crime.write_dashboard", "crime forecast": "calco.crime.forecast_robberies",
     "serve": "calco.serve",
 }  # fmt: skip
-VERBS = {*calco.cli.VERBS} - {"detect", "crime"} | {
-    *(f"detect {verb}" for verb in DETECT), *(f"crime {verb}" for verb in CRIME)
-}  # fmt: skip
+VERBS = {*COMMANDS}
 
 # Public functions and classes whose docstrings do not state everything yet.
 INCOMPLETE: set[str] = {"calco.detection.Detector", "calco.psnr_inside", "calco.video.Follower"}

@@ -6,9 +6,7 @@ module makes a console, a table or styled text of Rich.
 """
 
 import contextlib
-import io
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -43,27 +41,6 @@ class _Remarks(Console):
 
 # Progress and remarks go to stderr, so that a verb's result may be piped.
 console = _Remarks(stderr=True, highlight=False, soft_wrap=True)
-
-
-def prepare_streams() -> None:
-    r"""Let stdout and stderr take any text, whatever their encoding, and also where they are closed.
-
-    Characters that the encoding lacks become escapes such as `\xf1`.
-    """
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (for the rest of the process)
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def abandon_stdout() -> None:
-    """Write nothing more to stdout, which nobody reads: what is left must not fail again at the program's end."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 class Advance(Protocol):

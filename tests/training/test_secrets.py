@@ -92,12 +92,10 @@ def test_an_address_that_fails_is_named_without_its_secret(address: str, monkeyp
 def test_a_traceback_of_a_fault_of_ours_shows_no_secret(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from calco.cli import VERBS
-
     def fault(_args: list[str]) -> None:
         raise KeyError(f"no answer of rtsp://ana:{SECRET}@10.0.0.9/stream \x1b[31m")
 
-    monkeypatch.setitem(VERBS, "bench", fault)
+    monkeypatch.setattr("calco.cli.translators.bench", fault)
     before = sys.excepthook
     try:
         with pytest.raises(KeyError) as caught:

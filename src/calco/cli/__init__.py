@@ -1,94 +1,34 @@
 """The command line: parsing only; what a verb does lives in the package that it names.
 
-Names of `calco` and its packages are imported when they are used: a verb parses its arguments before it names the
-function that does the work, so that `--help` loads no heavy library.
+The table of verbs says where the function of a verb is; its module is imported when it is called, and what the verb
+needs after its arguments are parsed. So `calco --help` imports nothing but the table, and no help a heavy library.
 """
 
 import contextlib
+import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from types import TracebackType
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 from calco.addresses import redact_addresses
-from calco.cli.crime import CRIME
-from calco.cli.data import check, collect, prepare, recipes
-from calco.cli.detect import DETECT
-from calco.cli.translators import ablate, bench, compare, demo, evaluate, export, serve, train, translate
-from calco.console import abandon_stdout, prepare_streams, print_notes
+from calco.cli.verbs import VERBS, Verb, listed_examples
 from calco.errors import CalcoError, UsageError, is_out_of_memory, out_of_memory, printable
 from calco.version import __version__
 
-Verb: TypeAlias = Callable[[list[str]], None]
-
-
-def detect(args: list[str]) -> None:
-    """Find objects in images and video: train a detector, measure, show and watch."""
-    _run_group("detect", DETECT, args)
-
-
-def crime(args: list[str]) -> None:
-    """Analyse crime in Peru: collect, clean, load, query, chart and forecast."""
-    _run_group("crime", CRIME, args)
-
-
-VERBS: dict[str, Verb] = {
-    "demo": demo,
-    "collect": collect,
-    "prepare": prepare,
-    "check": check,
-    "recipes": recipes,
-    "train": train,
-    "evaluate": evaluate,
-    "compare": compare,
-    "ablate": ablate,
-    "translate": translate,
-    "export": export,
-    "detect": detect,
-    "crime": crime,
-    "serve": serve,
-    "bench": bench,
-}
-
-
-def _run_group(name: str, verbs: dict[str, Verb], args: list[str]) -> None:
-    """Run one of the verbs of a group."""
-    if not args or args[0] in ("-h", "--help", "help"):
-        print(f"{_first_line(VERBS[name])}\n\nusage: calco {name} VERB [OPTIONS]\n\n{_listed(verbs)}\n")
-        print(f"calco {name} VERB --help shows the options of a verb.")
-        sys.exit(0 if args else 2)
-    if args[0] not in verbs:
-        raise UsageError(f"there is no {name} {args[0]}; choose one of {', '.join(verbs)}")
-    verbs[args[0]](args[1:])
-
-
-def _first_line(verb: Verb) -> str:
-    return (verb.__doc__ or "").splitlines()[0]
-
-
-def _listed(verbs: dict[str, Verb]) -> str:
-    return "\n".join(f"  {name:<10} {_first_line(verb)}" for name, verb in verbs.items())
-
-
-def usage() -> str:
-    """Return what `calco --help` prints."""
-    return (
-        "Calco trains image-to-image translators from a few hundred pairs.\n\n"
-        f"usage: calco VERB [OPTIONS]\n\n{_listed(VERBS)}\n\n"
-        "calco VERB --help shows the options of a verb, calco --version the version.\n"
-    )
+_HELP = ("-h", "--help", "help")
 
 
 def main(args: list[str] | None = None) -> None:
     """Run a verb; an error that the user can cause is one line and exit code 2."""
-    prepare_streams()
-    print_notes()
+    _prepare_streams()
     sys.excepthook = _report
     try:
         _run(sys.argv[1:] if args is None else args)
         sys.stdout.flush()  # an error of writing is met here, not at the interpreter's end
     except BrokenPipeError:  # such as | head, which has read enough
-        abandon_stdout()
+        _abandon_stdout()
         sys.exit(1)
     except CalcoError as error:
         _fail(str(error))
@@ -97,7 +37,7 @@ def main(args: list[str] | None = None) -> None:
     except OSError as error:
         from calco.files import explain
 
-        abandon_stdout()
+        _abandon_stdout()
         _fail(str(explain(error, error.filename or "the output", "use" if error.filename else "write")))
     except Exception as error:
         if not is_out_of_memory(error):
@@ -107,7 +47,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _run(words: list[str]) -> None:
     """Run the verb that the arguments name, or print the verbs."""
-    if not words or words[0] in ("-h", "--help", "help"):
+    if not words or words[0] in _HELP:
         print(usage(), end="")
         sys.exit(0 if words else 2)
     if words[0] == "--version":
@@ -115,7 +55,65 @@ def _run(words: list[str]) -> None:
         return
     if words[0] not in VERBS:
         _fail(f"there is no verb {printable(words[0])}; choose one of {', '.join(VERBS)}")
-    VERBS[words[0]](words[1:])
+    verb = VERBS[words[0]]
+    if verb.verbs:
+        _run_group(words[0], verb, words[1:])
+    else:
+        _call(verb, words[1:])
+
+
+def _run_group(name: str, group: Verb, words: list[str]) -> None:
+    """Run one of the verbs of a group, or print them."""
+    if not words or words[0] in _HELP:
+        print(f"{group.about}\n\nusage: calco {name} VERB [OPTIONS]\n\n{_listed(group.verbs)}\n")
+        print(f"{listed_examples(group.examples)}\n\ncalco {name} VERB --help shows the options of a verb.")
+        sys.exit(0 if words else 2)
+    if words[0] not in group.verbs:
+        raise UsageError(f"there is no {name} {words[0]}; choose one of {', '.join(group.verbs)}")
+    _call(group.verbs[words[0]], words[1:])
+
+
+def _call(verb: Verb, args: list[str]) -> None:
+    """Run a verb, whose notes reach the terminal."""
+    from calco.console import print_notes
+
+    print_notes()
+    verb(args)
+
+
+def _listed(verbs: Mapping[str, Verb]) -> str:
+    return "\n".join(f"  {name:<10} {verb.about}" for name, verb in verbs.items())
+
+
+def usage() -> str:
+    """Return what `calco --help` prints."""
+    return (
+        "Calco trains image-to-image translators from a few hundred pairs.\n\n"
+        f"usage: calco VERB [OPTIONS]\n\n{_listed(VERBS)}\n\n"
+        f"{listed_examples(VERBS[name].examples[0] for name in ('demo', 'train', 'translate'))}\n\n"
+        "calco VERB --help shows the options of a verb, calco --version the version.\n"
+    )
+
+
+def _prepare_streams() -> None:
+    r"""Let stdout and stderr take any text, whatever their encoding, and also where they are closed.
+
+    Characters that the encoding lacks become escapes such as `\xf1`.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (for the rest of the process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _abandon_stdout() -> None:
+    """Write nothing more to stdout, which nobody reads: what is left must not fail again at the program's end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

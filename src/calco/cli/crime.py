@@ -1,6 +1,6 @@
 """The verbs of `calco crime`: parsing and printing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from calco import crime
@@ -18,8 +18,7 @@ _WIDE = 100  # characters of all headings of a table, above which they are broke
 
 
 def collect(args: list[str]) -> None:
-    """Fetch DataCrim's panel into Parquet and CSV, and keep the raw pages."""
-    config = parse(crime.PanelConfig, args, "crime collect", collect.__doc__)
+    config = parse(crime.PanelConfig, args, "crime collect")
     with bar("pages") as advance:
         done = crime.collect_panel(config, progress=advance)
     for name, reason in done.left_out.items():
@@ -33,8 +32,7 @@ def collect(args: list[str]) -> None:
 
 
 def load(args: list[str]) -> None:
-    """Clean the sources and load them into a database; each row ends in a table or in the rejects."""
-    config = parse(crime.LoadConfig, args, "crime load", load.__doc__)
+    config = parse(crime.LoadConfig, args, "crime load")
     with bar("rows of DataCrim") as advance:
         done = crime.load_crimes(config, progress=advance)
     show(_counts_table(done), width=120)
@@ -49,18 +47,16 @@ def load(args: list[str]) -> None:
 
 
 def generate(args: list[str]) -> None:
-    """Make rows in the format of DataCrim, any number of them, to try the other verbs."""
-    config = parse(crime.GenerateConfig, args, "crime generate", generate.__doc__)
+    config = parse(crime.GenerateConfig, args, "crime generate")
     with bar("rows") as advance:
         out = crime.generate_crimes(config, progress=advance)
     say(f"{out} holds {config.rows:,} rows, none of them true ({out.stat().st_size / 1e6:.1f} MB)")
 
 
 def query(args: list[str]) -> None:
-    """Answer the ten questions, beside the published answers."""
     from calco.crime.answers import PUBLISHED, published_figures, rebuild_study, text_of, write
 
-    config = parse(crime.QueryConfig, args, "crime query", query.__doc__)
+    config = parse(crime.QueryConfig, args, "crime query")
     again = rebuild_study(config.robberies, config.kinds or config.robberies) if config.robberies else None
     for answer in crime.query(config):
         if config.out:
@@ -86,26 +82,23 @@ def query(args: list[str]) -> None:
 
 
 def dashboard(args: list[str]) -> None:
-    """Write the charts with their filters on one page that needs no network."""
-    config = parse(crime.DashboardConfig, args, "crime dashboard", dashboard.__doc__)
+    config = parse(crime.DashboardConfig, args, "crime dashboard")
     out = crime.write_dashboard(config)
     say(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB): open it in a browser")
 
 
 def chart(args: list[str]) -> None:
-    """Write the charts as PNG and CSV."""
-    config = parse(crime.ChartConfig, args, "crime chart", chart.__doc__)
+    config = parse(crime.ChartConfig, args, "crime chart")
     files = crime.write_charts(config)
     count = "1 file is" if len(files) == 1 else f"{len(files)} files are"
     say(f"{count} in {config.out}: {', '.join(path.name for path in files)}")
 
 
 def forecast(args: list[str]) -> None:
-    """Forecast robberies by month or quarter, with a backtest on the known data."""
     from calco.crime.forecast import rows
     from calco.crime.reading import csv_lines
 
-    config = parse(crime.ForecastConfig, args, "crime forecast", forecast.__doc__)
+    config = parse(crime.ForecastConfig, args, "crime forecast")
     done = crime.forecast_robberies(config)
     scores: list[tuple[str, ...]] = [
         ("method", "mean absolute error", "coverage of the interval", "forecasts"),
@@ -177,14 +170,3 @@ def _reasons_table(done: "LoadResult") -> "Table":
     if (more := len(done.reasons) - _REASONS) > 0:
         table.add_row("…", "", "", f"{more} more reasons, in the table Rechazos")
     return table
-
-
-CRIME: dict[str, Callable[[list[str]], None]] = {
-    "collect": collect,
-    "load": load,
-    "generate": generate,
-    "query": query,
-    "dashboard": dashboard,
-    "chart": chart,
-    "forecast": forecast,
-}

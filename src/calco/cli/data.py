@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 
 def collect(args: list[str]) -> None:
-    """Download the images of a list, and cut out what its boxes name."""
-    config = parse(calco.CollectConfig, args, "collect", collect.__doc__)
+    config = parse(calco.CollectConfig, args, "collect")
     from calco.collecting.collect import PHOTOGRAPHS, REPORT
 
     with bars() as progress:
@@ -35,8 +34,7 @@ def collect(args: list[str]) -> None:
 
 
 def prepare(args: list[str]) -> None:
-    """Make pairs once and write them: shards, or files for other tools."""
-    config = parse(calco.PrepareConfig, args, "prepare", prepare.__doc__)
+    config = parse(calco.PrepareConfig, args, "prepare")
     done = calco.prepare(config)
     table = Table("split", right=("pairs", "parts", "MB"), box=None, header_style="bold")
     for split, count in done.manifest.counts.items():
@@ -66,7 +64,6 @@ def left_out_table(left_out: Mapping[str, str], what: str = "images") -> Table:
 
 
 def check(args: list[str]) -> None:
-    """Find what is wrong with a data set, before training on it."""
     from calco.checking import BESIDE
 
     words = with_value(args, "--write-groups", BESIDE)
@@ -77,7 +74,7 @@ def check(args: list[str]) -> None:
         "file, beside the images. --drop [FILE.csv]: write the images to leave out in the same way; training leaves "
         "out what the file names. Exits with status 1 if there are findings to fix."
     )
-    config = parse(calco.CheckConfig, words, "check", f"{check.__doc__}\n\n{epilogue}")
+    config = parse(calco.CheckConfig, words, "check", epilogue)
     report = calco.check(config)
     say(report.source.summary())
     if report.findings:
@@ -133,7 +130,6 @@ def _where(finding: "Finding") -> list[str]:
 
 
 def recipes(args: list[str]) -> None:
-    """Show what each recipe, with each of its settings, makes of an image."""
-    config = parse(calco.RecipesConfig, args, "recipes", recipes.__doc__)
+    config = parse(calco.RecipesConfig, args, "recipes")
     for sheet in calco.recipes(config):
         say(str(sheet))

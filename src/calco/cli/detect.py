@@ -1,6 +1,5 @@
 """The verbs of `calco detect`: parsing and printing."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from calco import detection
@@ -17,9 +16,8 @@ _MOST_NOTES: Final = 5
 
 
 def train(args: list[str]) -> None:
-    """Train a detector on images with boxes."""
     given, resume, dry_run = training_arguments(
-        args, train.__doc__, verb="detect train", load="calco.detection.learning.train:load_detect_config",
+        args, command="detect train", load="calco.detection.learning.train:load_detect_config",
         size="network's size", fresh=lambda _preset: detection.DetectTrainConfig(),
     )  # fmt: skip
     if dry_run:
@@ -35,8 +33,7 @@ def train(args: list[str]) -> None:
 
 
 def explore(args: list[str]) -> None:
-    """Describe a set of images with boxes on one page: counts, sizes, places, duplicates, faults."""
-    config = parse(detection.ExploreConfig, args, "detect explore", explore.__doc__)
+    config = parse(detection.ExploreConfig, args, "detect explore")
     done = detection.explore(config)
     titles = ("boxes", "images", "median width", "median height")
     table = Table("class", right=titles, box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -61,8 +58,7 @@ def explore(args: list[str]) -> None:
 
 
 def evaluate(args: list[str]) -> None:
-    """Score a detector beside baselines: mAP, curves, confusions, errors in people per hour; with a report."""
-    config = parse(detection.DetectEvaluateConfig, args, "detect evaluate", evaluate.__doc__)
+    config = parse(detection.DetectEvaluateConfig, args, "detect evaluate")
     from calco.detection.scoring.report import CLASS_TITLES, class_rows, verdict
     from calco.detection.scoring.score import MEASURES
     from calco.evaluation.scores import terminal_table
@@ -79,8 +75,7 @@ def evaluate(args: list[str]) -> None:
 
 
 def predict(args: list[str]) -> None:
-    """Find objects in images, videos and cameras: drawn, and as tables."""
-    config = parse(detection.PredictConfig, args, "detect predict", predict.__doc__)
+    config = parse(detection.PredictConfig, args, "detect predict")
     with bars(unit="per second") as progress, status_line() as status:
         done = detection.predict_objects(config, progress=progress, status=status)
     if done.only is not None and len(done.only):
@@ -116,8 +111,7 @@ def objects_table(found: "Detections") -> Table:
 
 
 def slide(args: list[str]) -> None:
-    """Show a sliding window as a video, with a classifier that looks through it."""
-    config = parse(detection.SlideConfig, args, "detect slide", slide.__doc__)
+    config = parse(detection.SlideConfig, args, "detect slide")
     with bars(unit="per second") as progress:
         done = detection.slide_window(config, progress=progress)
     for note in done.notes[:_MOST_NOTES]:
@@ -146,15 +140,13 @@ def slide(args: list[str]) -> None:
 
 
 def export(args: list[str]) -> None:
-    """Write a detector as one file for other programs."""
-    config = parse(detection.DetectExportConfig, args, "detect export", export.__doc__)
+    config = parse(detection.DetectExportConfig, args, "detect export")
     for sentence in detection.export_detector(config).said:
         say(sentence)
 
 
 def watch(args: list[str]) -> None:
-    """Watch a video or a camera: track objects, apply rules, report events."""
-    config = parse(watching.WatchConfig, args, "detect watch", watch.__doc__)
+    config = parse(watching.WatchConfig, args, "detect watch")
     from calco.video.reading import clock
     from calco.watch.run import asked_origin
 
@@ -198,14 +190,3 @@ def _stages_table(done: "WatchResult") -> Table:
     if len(done.memory) > 1:
         table.caption = cell(f"memory after each pass: {', '.join(f'{mb:.0f}' for mb in done.memory)} MB", style="dim")
     return table
-
-
-DETECT: dict[str, Callable[[list[str]], None]] = {
-    "train": train,
-    "explore": explore,
-    "evaluate": evaluate,
-    "predict": predict,
-    "export": export,
-    "slide": slide,
-    "watch": watch,
-}

@@ -12,25 +12,12 @@ from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass, re
 from importlib import import_module
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
+from calco.cli.verbs import COMMANDS, listed_examples
 from calco.console import emit
 from calco.errors import UsageError, printable
 from calco.records import to_record
 
 Config = TypeVar("Config")
-
-COMMON: Final[dict[str, str]] = {
-    "train": "images start out seed source input target direction limit recipe size flip generator.architecture batch "
-    "learning-rate ema epochs minutes patience validate-every best-by device precision processes",
-    "detect train": "images model weights start out seed size source annotations classes limit batch learning-rate "
-    "epochs minutes patience validate-every best-by device precision processes",
-    "prepare": "images out format size fit variants count jobs overwrite seed source input target annotations classes "
-    "limit recipe holes style damage palette cutouts",
-    "check": "images out write-groups write-drop jobs source input target annotations classes groups drop limit recipe "
-    "holes palette cutouts",
-    "detect watch": "source model out rules paint score every blur-faces people hook webhook video resume overwrite "
-    "live page device",
-}
-"""Options that `--help` shows of verbs with many; `--help-all` shows all of them."""
 
 _EPILOGUE: Final = (
     "--config FILE: repeats the run of a config.yaml. --resume RUN: resumes a run where it stopped. "
@@ -39,28 +26,29 @@ _EPILOGUE: Final = (
 
 
 def parse(
-    kind: type[Config], args: list[str], verb: str, about: str | None, *, default: Config | None = None
+    kind: type[Config], args: list[str], command: str, note: str = "", *, default: Config | None = None
 ) -> Config:
-    """Parse the arguments of a verb such as "detect train" into a dataclass, starting from `default`.
+    """Parse the arguments of a command such as "detect train" into a dataclass, starting from `default`.
 
-    `about` is the verb's docstring, shown by `--help`. tyro's complaints repeat the arguments, so they reach the
-    terminal as printable text.
+    `--help` shows what the table of verbs says of it, then `note`. tyro's complaints repeat the arguments, so they
+    reach the terminal as printable text.
     """
     import tyro
 
     shown: Any = kind
-    about = (about or "").strip()
+    about = ""
     if {"-h", "--help", "--help-all"} & set(args):
-        common = None if "--help-all" in args else COMMON.get(verb)
-        shown, num_hidden = _described(kind, default, common and common.replace("-", "_").split())
-        if num_hidden:
-            about += f"\n\ncalco {verb} --help-all shows {num_hidden} more options."
+        verb = COMMANDS[command]
+        common = "" if "--help-all" in args else verb.common
+        shown, num_hidden = _described(kind, default, common.replace("-", "_").split() or None)
+        hidden = f"calco {command} --help-all shows {num_hidden} more options." if num_hidden else ""
+        about = "\n\n".join(filter(None, (f"{verb.about}\n\n{listed_examples(verb.examples)}", note.strip(), hidden)))
         args, default = ["--help"], None
     options: dict[str, Any] = {} if default is None else {"default": default}
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):
-            parsed: Config = tyro.cli(shown, args=args, prog=f"calco {verb}", description=about, **options)
+            parsed: Config = tyro.cli(shown, args=args, prog=f"calco {command}", description=about, **options)
             return parsed
     finally:
         for line in complaints.getvalue().splitlines():
@@ -141,15 +129,14 @@ def with_value(args: list[str], name: str, value: str) -> list[str]:
 
 
 def training_arguments(
-    args: list[str], about: str | None, *, verb: str, load: str, fresh: Callable[[str | None], Any], size: str,
+    args: list[str], *, command: str, load: str, fresh: Callable[[str | None], Any], size: str,
     presets: str = "",
 ) -> tuple[Any, bool, bool]:  # fmt: skip
     """Parse the arguments of a verb that trains.
 
     Args:
         args: Arguments.
-        about: Docstring of the verb.
-        verb: Such as "train".
+        command: Such as "train".
         load: Function that reads a config.yaml, as "module:name"; its module is imported when one is read.
         fresh: Function that returns the configuration to start from, given the name of a preset or None.
         size: What a dry run reports of the networks.
@@ -171,8 +158,8 @@ def training_arguments(
         default = replace(read(f"{resume}/config.yaml" if resume else chosen["--config"]), out=resume or "")
     else:
         default = fresh(chosen.get("--preset"))
-    description = f"{(about or '').strip()}\n\n{presets}{_EPILOGUE.format(size=size)}"
-    config = parse(type(default), [word for word in rest if word != "--dry-run"], verb, description, default=default)
+    note = f"{presets}{_EPILOGUE.format(size=size)}"
+    config = parse(type(default), [word for word in rest if word != "--dry-run"], command, note, default=default)
     if resume:
         same_but_limits(default, config, resume)
     return config, bool(resume), "--dry-run" in rest

@@ -21,13 +21,12 @@ _REPEATED: Final = "calco.checking.check"
 
 
 def train(args: list[str]) -> None:
-    """Train a model on images."""
     from calco.training.config import PRESETS, named_in
 
     # Presets depend on the recipe, so that it is looked for before the options are parsed.
     asked = named_in(args)
     given, resume, dry_run = training_arguments(
-        args, train.__doc__, verb="train", load="calco.training.translation:load_config", size="size of the networks",
+        args, command="train", load="calco.training.translation:load_config", size="size of the networks",
         fresh=lambda name: calco.preset(name or "pix2pix", *asked),
         presets=f"--preset {'|'.join(PRESETS)}: the configuration to start from (pix2pix). ",
     )  # fmt: skip
@@ -44,14 +43,12 @@ def train(args: list[str]) -> None:
 
 
 def demo(args: list[str]) -> None:
-    """Go from real drawings to a trained, scored model with a report, in minutes on a laptop."""
-    config = parse(calco.DemoConfig, args, "demo", demo.__doc__)
+    config = parse(calco.DemoConfig, args, "demo")
     calco.demo(config)
 
 
 def evaluate(args: list[str]) -> None:
-    """Score a model beside the baselines on the same images, and write a report."""
-    config = parse(calco.EvaluateConfig, args, "evaluate", evaluate.__doc__)
+    config = parse(calco.EvaluateConfig, args, "evaluate")
     from calco.evaluation.face_search import FACE_METRICS
     from calco.evaluation.landmarks import LANDMARK_METRICS
     from calco.evaluation.readback import LABEL_METRICS
@@ -88,8 +85,7 @@ def evaluate(args: list[str]) -> None:
 
 
 def compare(args: list[str]) -> None:
-    """Put the scores and images of evaluated runs side by side."""
-    config = parse(calco.CompareConfig, args, "compare", compare.__doc__)
+    config = parse(calco.CompareConfig, args, "compare")
     from calco.evaluation.baselines import MODEL
     from calco.evaluation.evaluate import differences, notes
     from calco.evaluation.metrics import METRICS
@@ -108,8 +104,7 @@ def compare(args: list[str]) -> None:
 
 
 def translate(args: list[str]) -> None:
-    """Apply a model to images, videos and cameras; names, formats, sizes, EXIF and sound are kept."""
-    config = parse(calco.TranslateConfig, args, "translate", translate.__doc__)
+    config = parse(calco.TranslateConfig, args, "translate")
     from calco.inference.results import Translation, VideosResult
 
     with bar("translating") as advance, status_line() as status:
@@ -143,15 +138,13 @@ def _report_video(done: "VideoResult", computed_on: str) -> None:
 
 
 def export(args: list[str]) -> None:
-    """Write a model as one file for other programs."""
-    config = parse(calco.ExportConfig, args, "export", export.__doc__)
+    config = parse(calco.ExportConfig, args, "export")
     for sentence in calco.export_model(config).said:
         say(sentence)
 
 
 def bench(args: list[str]) -> None:
-    """Measure speed and memory on this machine, beside a plain reference loop."""
-    config = parse(calco.BenchConfig, args, "bench", bench.__doc__)
+    config = parse(calco.BenchConfig, args, "bench")
     from calco.benchmarks.bench import HEADINGS, cells
 
     done = calco.bench(config)
@@ -169,12 +162,9 @@ def bench(args: list[str]) -> None:
 
 
 def ablate(args: list[str]) -> None:
-    """Train variants on the same data for the same time, and compare their scores."""
     own, dashes, options = _split(args)
     # As one word: its first character is a dash.
-    config = parse(
-        calco.AblateConfig, [*own, f"--options={shlex.join(options)}"] if dashes else own, "ablate", ablate.__doc__
-    )
+    config = parse(calco.AblateConfig, [*own, f"--options={shlex.join(options)}"] if dashes else own, "ablate")
     with _warnings_alone():
         found = calco.ablate(config, progress=True)
     for scores in found.data:
@@ -219,6 +209,5 @@ def _warnings_alone() -> Iterator[None]:
 
 
 def serve(args: list[str]) -> None:
-    """Serve models to browsers and to programs: draw, brush, drop a photo or a video, see the result."""
-    config = parse(calco.ServeConfig, args, "serve", serve.__doc__)
+    config = parse(calco.ServeConfig, args, "serve")
     calco.serve(config)
