@@ -18,13 +18,11 @@ import tyro
 import tyro.extras
 
 import calco.cli
-from calco.cli.crime import CRIME
-from calco.cli.detect import DETECT
 from calco.cli.parsing import _field_texts
+from calco.cli.verbs import COMMANDS, listed_examples
 
 PACKAGES: Final = ("calco", "calco.annotations", "calco.crime", "calco.detection", "calco.video", "calco.watch")
-GROUPS: Final = {"detect": DETECT, "crime": CRIME}
-VERBS: Final = [f"{name} {inner}".strip() for name in calco.cli.VERBS for inner in GROUPS.get(name, {"": None})]
+VERBS: Final = [*COMMANDS]
 """Every verb, such as "train" or "detect watch"."""
 
 WORDS: Final = {
@@ -128,7 +126,8 @@ def verb_page(verb: str, language: str) -> str:
     kind, about, options = options_of(verb)
     function = function_of(kind)
     package = function.rpartition(".")[0]
-    first, _, rest = about.partition("\n")
+    first, examples = COMMANDS[verb].about, COMMANDS[verb].examples
+    rest = about.removeprefix(f"{first}\n\n{listed_examples(examples)}")
     positional = " ".join(f"[{option.names[0]}]" for option in options if not option.names[0].startswith("-"))
     section = verb.partition(" ")[0]
     lines = [
@@ -137,7 +136,7 @@ def verb_page(verb: str, language: str) -> str:
         words["language"] + words["more"].format(link=f"[calco {section}](../cli.md#{section})") + "\n",
         '<div class="beside" markdown>\n<div markdown>\n',
         f"**{words['command']}**\n",
-        f"```sh\ncalco {verb} {positional}".rstrip() + " [OPTIONS]\n```\n",
+        f"```sh\ncalco {verb} {positional}".rstrip() + " [OPTIONS]\n\n" + "\n".join(examples) + "\n```\n",
         "</div>\n<div markdown>\n",
         f"**{words['python']}**\n",
         f"```python\nimport {package}\n\nconfig = {package}.{kind.__name__}({_example(options)})",
