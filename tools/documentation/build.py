@@ -44,19 +44,19 @@ NAV: Final[tuple[tuple[Titles, tuple[tuple[str, Titles], ...]], ...]] = (
         ("check.md", ("Check", "Revisar")),
         ("recipes.md", ("Recipes", "Recetas")),
         ("composite.md", ("Composites", "Composiciones")),
-        ("shards.md", ("Shards", "Shards")),
+        ("shards.md", ("Shards", "Fragmentos")),
         ("training.md", ("Training", "Entrenamiento")),
         ("segmentation.md", ("Segmentation", "Segmentación")),
         ("evaluation.md", ("Evaluation", "Evaluación")),
         ("ablation.md", ("Ablation", "Ablación")),
         ("translation.md", ("Translation", "Traducción")),
-        ("video.md", ("Video", "Vídeo")),
+        ("video.md", ("Video", "Video")),
         ("export.md", ("Export", "Exportar")),
     )),
     (("Detection and watch", "Detección y vigilancia"), (
         ("detection.md", ("Train a detector", "Entrenar un detector")),
         ("annotations.md", ("Boxes and outlines", "Cajas y contornos")),
-        ("detection-scores.md", ("Explore and score", "Explorar y puntuar")),
+        ("detection-scores.md", ("Explore and score", "Explorar y evaluar")),
         ("detection-use.md", ("Use a detector", "Usar un detector")),
         ("boxes.md", ("How boxes are found", "Cómo se hallan las cajas")),
         ("watch.md", ("The watch", "La vigilancia")),
@@ -65,7 +65,7 @@ NAV: Final[tuple[tuple[Titles, tuple[tuple[str, Titles], ...]], ...]] = (
     (("Studio", "Estudio"), (("serve.md", ("The studio", "El estudio")),)),
     (("Course", "Curso"), (("course.md", ("Course", "Curso")),)),
     (("Reference", "Referencia"), (
-        ("cli.md", ("Commands", "Comandos")),
+        ("cli.md", ("Commands", "Órdenes")),
         ("api.md", ("Python", "Python")),
         ("bad-input.md", ("Bad input", "Entradas incorrectas")),
         ("glossary.md", ("Glossary", "Glosario")),
@@ -90,11 +90,11 @@ NAV: Final[tuple[tuple[Titles, tuple[tuple[str, Titles], ...]], ...]] = (
 )  # fmt: skip
 """The pages in the order of reading."""
 
-COMMANDS: Final = ("Every command", "Cada comando")
+COMMANDS: Final = ("Every command", "Cada orden")
 NAMES: Final = ("Every name", "Cada nombre")
 ABOUT: Final = (
     "Trains image-to-image translators from few pairs, measures them, and applies them to images and video.",
-    "Entrena traductores de imagen a imagen con pocos pares, los mide y los aplica a imágenes y vídeo.",
+    "Entrena traductores de imagen a imagen con pocos pares, los mide y los aplica a imágenes y video.",
 )
 ONLY_ENGLISH: Final = '!!! note "Esta página solo existe en inglés por ahora."\n\n'
 ELSEWHERE: Final = {"README.md": ("en", "index.md"), "README.es.md": ("es", "index.md"), "LICENSE": ("", "LICENSE.txt")}
