@@ -1,9 +1,11 @@
 """Data sets that the lessons make for themselves: scenes with objects, their boxes and their masks."""
 
 import os
+import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -15,6 +17,11 @@ from calco.data.sample import generator
 from calco.data.sources.openmoji import draw, drawings_folder
 from calco.files import make_folder
 from calco.imaging import Image
+from calco.outputs import settings_digest
+from calco.records import to_record
+
+if TYPE_CHECKING:
+    from calco.detection import DetectTrainConfig
 
 DATA_FOLDER: Final = "CALCO_LESSONS_DATA"
 """Environment variable that names the folder of the lessons' data; by default one in the temporary folder."""
@@ -76,3 +83,53 @@ def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -
         progress=False,
     )  # fmt: skip
     return out
+
+
+def detector_config(weights: Literal["auto", "scratch"] = "auto", *, steps: int = 160) -> "DetectTrainConfig":
+    """Return the training of the detector of the lessons: small images and few steps, under a minute of one core.
+
+    Args:
+        weights: "auto" begins with a backbone pretrained on ImageNet, of which two stages are frozen; "scratch" with
+            random weights, all of which are trained.
+        steps: Number of updates of the weights.
+    """
+    from calco.data.config import BoxAugmentConfig
+    from calco.detection import DetectTrainConfig
+    from calco.detection.learning import DetectKeepConfig, DetectOptimiserConfig, LiteConfig
+    from calco.training.shared_config import ComputeConfig, LimitConfig
+
+    return DetectTrainConfig(
+        images=str(scenes()),
+        size=96,
+        weights=weights,
+        freeze=2 if weights == "auto" else 0,
+        lite=LiteConfig(width=64, depth=1),
+        augment=BoxAugmentConfig(mosaic=0, scale=(0.8, 1.25)),  # mosaics pay in long runs
+        optimiser=DetectOptimiserConfig(batch=8, learning_rate=4e-3, warm_up=15, ema=0.95),
+        limit=LimitConfig(epochs=0, steps=steps),
+        keep=DetectKeepConfig(validate_steps=40, log_steps=5, tensorboard=False),
+        compute=ComputeConfig(threads=1, precision="fp32"),  # so that it repeats bit for bit
+    )
+
+
+def detector(weights: Literal["auto", "scratch"] = "auto", *, steps: int = 160) -> Path:
+    """Return the run of a detector that was trained on `scenes`, and train it first where it is absent.
+
+    Args:
+        weights: First weights; see `detector_config`.
+        steps: Number of updates of the weights.
+
+    Returns:
+        The folder of the run, for `calco.detection.load_detector`.
+    """
+    from calco.detection import train_detector
+
+    config = detector_config(weights, steps=steps)
+    run = data_folder() / f"detector-{weights}-{settings_digest(to_record(config))}"
+    if not run.is_dir():
+        # Trained elsewhere and then renamed: one that was interrupted is not taken for a whole one.
+        with tempfile.TemporaryDirectory(dir=data_folder()) as parts:
+            trained = train_detector(replace(config, out=str(Path(parts) / "run")), progress=False)
+            if not run.is_dir():  # another notebook may have been quicker
+                shutil.move(trained, run)
+    return run
