@@ -167,11 +167,10 @@ def _(t):
 
 @app.cell
 def _(kit):
+    import numpy as np
     import torch
     from kornia.enhance import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
     from kornia.geometry.transform import get_affine_matrix2d, warp_affine
-
-    import numpy as np
 
     def to_tensor(image):
         return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255  # HWC uint8 => NCHW in [0, 1]
