@@ -255,6 +255,7 @@ nav = [
 ]
 
 [project.extra]
+homepage = "index.html"
 generator = false
 polyfills = ["assets/file_worker.js"]
 alternate = [{{ name = "English", lang = "en", link = "" }}, {{ name = "Español", lang = "es", link = "" }}]
