@@ -258,7 +258,10 @@ nav = [
 homepage = "index.html"
 generator = false
 polyfills = ["assets/file_worker.js"]
-alternate = [{{ name = "English", lang = "en", link = "" }}, {{ name = "Español", lang = "es", link = "" }}]
+alternate = [
+  {{ name = "English", lang = "en", link = "{"" if language == "en" else "../"}index.html" }},
+  {{ name = "Español", lang = "es", link = "{"es/" if language == "en" else ""}index.html" }},
+]
 
 [project.theme]
 language = "{language}"
