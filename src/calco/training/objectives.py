@@ -106,8 +106,15 @@ def slope_penalty(logits: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
 
     Source: Mescheder et al., arXiv 1801.04406, equation 9; at real and generated images as in arXiv 2501.05441.
     """
-    gradients = torch.autograd.grad(sum(each.sum() for each in logits), list(inputs), create_graph=True)  # type: ignore[arg-type]
-    return torch.stack([each.float().square().flatten(1).sum(1).mean() for each in gradients]).sum() / 2
+    # A projected discriminator passes over the finest of the fixed features.
+    slopes = torch.autograd.grad(
+        sum(each.sum() for each in logits),
+        list(inputs),
+        create_graph=True,
+        allow_unused=True,  # type: ignore[arg-type]
+    )
+    squares = [each.float().square().flatten(1).sum(1).mean() for each in slopes if each is not None]
+    return torch.stack(squares).sum() / 2
 
 
 def pixel_loss(config: ObjectiveConfig, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
