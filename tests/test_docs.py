@@ -23,6 +23,7 @@ import calco.cli
 from calco.cli.verbs import COMMANDS, VERBS
 from calco.errors import CalcoError
 from support import ROOT
+from test_public_names import PACKAGES
 
 READMES = [ROOT / "README.md", ROOT / "README.es.md"]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -213,12 +214,9 @@ def test_the_commands_of_the_readme_fit_the_real_images(
     assert "generator" in capsys.readouterr().out
 
 
-PUBLIC_PACKAGES = ("calco", "calco.annotations", "calco.crime", "calco.detection", "calco.video", "calco.watch")
-
-
 def private_names(block: str) -> set[str]:
     """The names of Calco in an example that are not public."""
-    public = {f"{package}.{name}" for package in PUBLIC_PACKAGES for name in dir(importlib.import_module(package))}
+    public = {f"{package}.{name}" for package in PACKAGES for name in dir(importlib.import_module(package))}
     used: set[str] = set()
     modules = {"calco"}
     for node in ast.walk(ast.parse(block)):
@@ -226,9 +224,9 @@ def private_names(block: str) -> set[str]:
             used |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names if alias.name.split(".")[0] == "calco"}
-        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in {"calco", *PUBLIC_PACKAGES}:
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in {"calco", *PACKAGES}:
             used.add(ast.unparse(node))
-    return (used - public - {*PUBLIC_PACKAGES}) | (modules - {*PUBLIC_PACKAGES})
+    return (used - public - {*PACKAGES}) | (modules - {*PACKAGES})
 
 
 def test_python_examples_use_public_names() -> None:

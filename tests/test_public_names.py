@@ -15,7 +15,15 @@ import calco.cli
 from calco.cli.verbs import COMMANDS
 from support import ROOT
 
-PACKAGES = ("calco", "calco.annotations", "calco.crime", "calco.detection", "calco.video", "calco.watch")
+PACKAGES = (
+    "calco",
+    "calco.annotations",
+    "calco.crime",
+    "calco.detection",
+    "calco.lessons",
+    "calco.video",
+    "calco.watch",
+)
 PUBLIC = [(package, name) for package in PACKAGES for name in importlib.import_module(package).__all__]
 NAMES = [f"{package}.{name}" for package, name in PUBLIC if not name.startswith("__")]
 
@@ -32,7 +40,8 @@ FUNCTIONS = {
     "crime load": "calco.crime.load_crimes", "crime generate": "calco.crime.generate_crimes",
     "crime query": "calco.crime.query", "crime chart": "calco.crime.write_charts",
     "crime dashboard": "calco.crime.write_dashboard", "crime forecast": "calco.crime.forecast_robberies",
-    "serve": "calco.serve",
+    "serve": "calco.serve", "lessons open": "calco.lessons.open_lesson", "lessons run": "calco.lessons.run_lessons",
+    "lessons export": "calco.lessons.export_lessons",
 }  # fmt: skip
 VERBS = {*COMMANDS}
 

@@ -64,13 +64,16 @@ def _run(words: list[str]) -> None:
 
 def _run_group(name: str, group: Verb, words: list[str]) -> None:
     """Run one of the verbs of a group, or print them."""
-    if not words or words[0] in _HELP:
+    if not words and group.home:
+        _call(group, words)
+    elif not words or words[0] in _HELP:
         print(f"{group.about}\n\nusage: calco {name} VERB [OPTIONS]\n\n{_listed(group.verbs)}\n")
         print(f"{listed_examples(group.examples)}\n\ncalco {name} VERB --help shows the options of a verb.")
         sys.exit(0 if words else 2)
-    if words[0] not in group.verbs:
+    elif words[0] not in group.verbs:
         raise UsageError(f"there is no {name} {words[0]}; choose one of {', '.join(group.verbs)}")
-    _call(group.verbs[words[0]], words[1:])
+    else:
+        _call(group.verbs[words[0]], words[1:])
 
 
 def _call(verb: Verb, args: list[str]) -> None:

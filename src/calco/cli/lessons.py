@@ -1,8 +1,7 @@
 """The verbs of `calco lessons`: parsing and printing."""
 
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from calco import lessons
 from calco.cli.parsing import parse
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from calco.lessons.course import LessonResult
 
 
-def print_outline() -> None:
+def print_outline(_args: list[str]) -> None:
     """Print the lessons of the course, by number."""
     table = Table("", "Español", "English", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for each in lessons.LESSONS:
@@ -23,12 +22,12 @@ def print_outline() -> None:
 
 def open_one(args: list[str]) -> None:
     """Open a lesson in the browser, to read, change and run it."""
-    lessons.open_lesson(parse(lessons.OpenLessonConfig, args, "lessons open", open_one.__doc__))
+    lessons.open_lesson(parse(lessons.OpenLessonConfig, args, "lessons open"))
 
 
 def run(args: list[str]) -> None:
     """Run lessons from start to end, without a browser."""
-    config = parse(lessons.RunLessonsConfig, args, "lessons run", run.__doc__)
+    config = parse(lessons.RunLessonsConfig, args, "lessons run")
     with bars() as progress:
         done = lessons.run_lessons(config, progress)
     _report(done)
@@ -36,7 +35,7 @@ def run(args: list[str]) -> None:
 
 def export(args: list[str]) -> None:
     """Run lessons and write each as a page, with an index."""
-    config = parse(lessons.ExportLessonsConfig, args, "lessons export", export.__doc__)
+    config = parse(lessons.ExportLessonsConfig, args, "lessons export")
     with bars() as progress:
         done = lessons.export_lessons(config, progress)
     _report(done)
@@ -54,10 +53,3 @@ def _report(done: "tuple[LessonResult, ...]") -> None:
     if failed := sum(bool(each.error) for each in done):
         say(f"{failed} of {len(done)} failed")
         sys.exit(1)
-
-
-LESSONS: Final[dict[str, Callable[[list[str]], None]]] = {
-    "open": open_one,
-    "run": run,
-    "export": export,
-}

