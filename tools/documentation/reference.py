@@ -21,7 +21,9 @@ import calco.cli
 from calco.cli.parsing import _field_texts
 from calco.cli.verbs import COMMANDS, listed_examples
 
-PACKAGES: Final = ("calco", "calco.annotations", "calco.crime", "calco.detection", "calco.video", "calco.watch")
+PACKAGES: Final = (
+    "calco", "calco.annotations", "calco.crime", "calco.detection", "calco.lessons", "calco.video", "calco.watch"
+)  # fmt: skip
 VERBS: Final = [*COMMANDS]
 """Every verb, such as "train" or "detect watch"."""
 
