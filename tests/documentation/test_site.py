@@ -168,6 +168,7 @@ def server(site: Path) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
+    server.server_close()
 
 
 SEARCHES = {"en": ("index.html", "discriminator"), "es": ("es/index.html", "opciones")}

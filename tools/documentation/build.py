@@ -324,8 +324,10 @@ def build(room: Path) -> Path:
     for language in LANGUAGES:
         command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", f"{language}.toml"]
         done = subprocess.run(command, cwd=room, capture_output=True, text=True, check=False)
-        if done.returncode or "Warning" in done.stdout + done.stderr:
-            sys.exit(f"{done.stdout}{done.stderr}\ndocumentation: Zensical warned of the pages in {room / language}")
+        told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # it colours each letter of a fault
+        if done.returncode or "Warning" in told:
+            faults = told.partition("Traceback")[0].strip() if "issue" in told else told
+            sys.exit(f"{faults}\ndocumentation: correct these pages, of which {room / language} holds copies")
     site = room / "site"
     for folder in (site, site / "es"):
         # From a disk a page may not read JSON, but may run a script.

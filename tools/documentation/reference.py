@@ -30,12 +30,12 @@ VERBS: Final = [*COMMANDS]
 WORDS: Final = {
     "en": {
         "command": "Command line", "python": "Python", "options": "Options", "option": "Option", "field": "Field",
-        "default": "Default", "effect": "What it does", "usage": "Usage", "language": "",
+        "default": "Default", "effect": "What it does", "examples": "Examples", "language": "",
         "more": "{link} describes what the verb is for.",
     },
     "es": {
         "command": "Línea de comandos", "python": "Python", "options": "Opciones", "option": "Opción", "field": "Campo",
-        "default": "Por omisión", "effect": "Efecto", "usage": "Uso",
+        "default": "Por omisión", "effect": "Efecto", "examples": "Ejemplos",
         "language": "Las descripciones salen del código y están en inglés.\n\n",
         "more": "{link} explica para qué sirve el verbo.",
     },
@@ -138,13 +138,15 @@ def verb_page(verb: str, language: str) -> str:
         words["language"] + words["more"].format(link=f"[calco {section}](../cli.md#{section})") + "\n",
         '<div class="beside" markdown>\n<div markdown>\n',
         f"**{words['command']}**\n",
-        f"```sh\ncalco {verb} {positional}".rstrip() + " [OPTIONS]\n\n" + "\n".join(examples) + "\n```\n",
+        f"```sh\ncalco {verb} {positional}".rstrip() + " [OPTIONS]\n```\n",
         "</div>\n<div markdown>\n",
         f"**{words['python']}**\n",
         f"```python\nimport {package}\n\nconfig = {package}.{kind.__name__}({_example(options)})",
         f"{function}(config)\n```\n",
         f"[{function}]({_page_of(package)}#{function})\n",
         "</div>\n</div>\n",
+        f"**{words['examples']}**\n",
+        "```sh\n" + "\n".join(examples) + "\n```\n",
     ]
     if rest.strip():
         lines.append(f"{_escape(rest.strip())}\n")
@@ -215,7 +217,7 @@ def _class(name: str, value: type) -> Iterator[str]:
         if (method.startswith("_") and method != "__call__") or not inspect.isfunction(plain):
             continue
         shown = f"{value.__name__}.{method}"
-        yield f"\n### `{shown}` {{#{name}.{method}}}\n"
+        yield f"\n### `{shown}` {{#{name}.{method.strip('_')}}}\n"
         yield f"`{shown}`: property\n" if isinstance(function, property) else _signature(shown, plain)
         yield _prose(inspect.getdoc(plain) or "")
 
