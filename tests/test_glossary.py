@@ -1,6 +1,7 @@
 """One glossary for both languages: its two tables agree, and pages and lessons keep to its words."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,8 @@ def rejected(language: str) -> re.Pattern[str]:
 
 def prose(text: str) -> str:
     """Markdown without code, formulas, links' targets, addresses, tags and words in italics."""
-    text = re.sub(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$", " ", text, flags=re.DOTALL)
+    text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$", " ", text, flags=re.DOTALL)
+    text = re.sub(r"^    .*$", " ", text, flags=re.MULTILINE)
     text = re.sub(r"\]\([^)]*\)|https?://\S+|<[^>\n]*>", " ", text)
     return re.sub(r"(?<!\*)\*(?![*\s])[^*\n]+\*(?!\*)", " ", text)
 
@@ -53,7 +55,7 @@ def texts(source: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(source)):
         match = re.fullmatch(r"(?:\w+_)?(es|en)", node.arg or "") if isinstance(node, ast.keyword) else None
         if match and isinstance(node, ast.keyword) and (text := plain(node.value)) is not None:
-            yield match[1], text
+            yield match[1], inspect.cleandoc(text)
 
 
 def test_both_tables_hold_the_same_terms_once() -> None:
