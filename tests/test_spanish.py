@@ -47,7 +47,6 @@ ONLY_ENGLISH = {
     "serve.md",
     "shards.md",
     "trust.md",
-    "video.md",
 }
 """Pages that are written in English alone: decisions, and what is made from the English messages."""
 OWN = {"IMAGES": "IMÁGENES", "DIR": "CARPETA", "FOLDER": "CARPETA"}
