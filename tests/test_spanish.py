@@ -15,41 +15,32 @@ ENGLISH = ROOT / "docs"
 SPANISH = ENGLISH / "es"
 ONLY_ENGLISH = {
     "ablation.md",
-    "annotations.md",
     "api.md",
     "bad-input.md",
-    "boxes.md",
     "check.md",
-    "choose.md",
     "cli.md",
     "collect.md",
     "composite.md",
-    "course.md",
     "crime.md",
     "decisions.md",
-    "detection-scores.md",
     "detection-use.md",
     "export.md",
-    "extending.md",
-    "first-minute.md",
-    "guides/colour-with-holes.md",
-    "guides/colour.md",
-    "guides/people-masks.md",
-    "guides/repair.md",
-    "guides/sketch-to-face.md",
-    "index.md",
-    "operations.md",
     "performance.md",
     "results.md",
-    "safety.md",
     "scale.md",
-    "segmentation.md",
     "serve.md",
     "shards.md",
     "trust.md",
 }
 """Pages that are written in English alone: decisions, and what is made from the English messages."""
-OWN = {"IMAGES": "IMÁGENES", "DIR": "CARPETA", "FOLDER": "CARPETA"}
+OWN = {
+    "IMAGES": "IMÁGENES",
+    "DIR": "CARPETA",
+    "FOLDER": "CARPETA",
+    "ALBUM": "ÁLBUM",
+    "DRAWINGS": "DIBUJOS",
+    "DAMAGE": "DAÑOS",
+}
 """What stands for the reader's own folders is in the reader's language."""
 ENGLISH_PAGES = sorted(str(page.relative_to(ENGLISH)) for page in ENGLISH.rglob("*.md") if SPANISH not in page.parents)
 PAGES = sorted(str(page.relative_to(SPANISH)) for page in SPANISH.rglob("*.md") if page.name != "glossary.md")
