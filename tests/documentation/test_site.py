@@ -77,8 +77,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, Page]:
+    apart = {"examples", "course"}  # pages of their own
     return {
-        path: Page(path) for path in site.rglob("*.html") if path.name != "404.html" and "examples" not in path.parts
+        path: Page(path)
+        for path in site.rglob("*.html")
+        if path.name != "404.html" and not apart & {*path.relative_to(site).parts}
     }
 
 

@@ -23,6 +23,8 @@ import reference
 ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = Path(__file__).resolve().parent
 DOCS: Final = ROOT / "docs"
+COURSE: Final = ROOT / "build" / "course"
+"""Where `make docs-course` exports the lessons; without them the site has their list only."""
 LANGUAGES: Final = ("en", "es")
 
 # Section or page => its title in both languages. A page is a file of docs/, or of the root of the repository.
@@ -96,6 +98,10 @@ ABOUT: Final = (
     "Trains image-to-image translators from few pairs, measures them, and applies them to images and video.",
     "Entrena traductores de imagen a imagen con pocos pares, los mide y los aplica a imágenes y video.",
 )
+LESSONS: Final = (
+    "Read the lessons as pages, with what they show",
+    "Lee las lecciones como páginas, con lo que muestran",
+)
 ONLY_ENGLISH: Final = '!!! note "Esta página solo existe en inglés por ahora."\n\n'
 ELSEWHERE: Final = {"README.md": ("en", "index.md"), "README.es.md": ("es", "index.md"), "LICENSE": ("", "LICENSE.txt")}
 """Files of the repository outside of docs/ that pages link to, and the language and page that they are in the site."""
@@ -154,6 +160,9 @@ def _page(page: str, language: str) -> str:
         text = _outside_code(text, functools.partial(_add_commands, language=language))
     if page == "api.md":
         text = _outside_code(text, _add_names)
+    if page == "course.md" and COURSE.is_dir():
+        folder = ("course", "../course")[LANGUAGES.index(language)]
+        text = text.replace("\n## ", f"\n[{LESSONS[LANGUAGES.index(language)]}]({folder}/index.html)\n\n## ", 1)
     return (ONLY_ENGLISH if language == "es" and is_english and page != "../CHANGELOG.md" else "") + text
 
 
@@ -329,6 +338,8 @@ def build(room: Path) -> Path:
             faults = told.partition("Traceback")[0].strip() if "issue" in told else told
             sys.exit(f"{faults}\ndocumentation: correct these pages, of which {room / language} holds copies")
     site = room / "site"
+    if COURSE.is_dir():
+        shutil.copytree(COURSE, site / "course")
     for folder in (site, site / "es"):
         # From a disk a page may not read JSON, but may run a script.
         index = (folder / "search.json").read_text(encoding="utf-8")
