@@ -19,6 +19,7 @@ from threading import Thread
 from typing import Any, Final
 
 import reference
+from pymdownx.slugs import slugify
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = Path(__file__).resolve().parent
@@ -126,7 +127,7 @@ def source_of(page: str, language: str) -> Path:
 def stage(room: Path) -> None:
     """Write the Markdown of both sites, their assets and their configurations into a folder."""
     unlisted = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - {*pages()}
-    if missing := sorted(page for page in unlisted if not page.startswith("es/") and not page.endswith(".es.md")):
+    if missing := sorted(page for page in unlisted if not page.startswith("es/")):
         sys.exit(f"documentation: not in NAV of tools/documentation/build.py: {', '.join(missing)}")
     for language in LANGUAGES:
         folder = room / language
@@ -179,26 +180,40 @@ def _links(text: str, source: Path, page: str, language: str) -> str:
         target, sharp, anchor = match[2].partition("#")
         if not target or re.match(r"[a-z]+:", target):
             return match[0]
-        return f"{match[1]}{_target(source, target, staged(page), language)}{sharp}{anchor}{match[3]}"
+        path, anchor = _target(source, target, anchor, staged(page), language)
+        return f"{match[1]}{path}{sharp}{anchor}{match[3]}"
 
     return re.sub(r"(\]\(|src=\"|href=\")([^)\"\s]+)([)\"])", moved, text)
 
 
-def _target(source: Path, target: str, page: str, language: str) -> str:
-    """Return a link from a page to what `target` names beside its source."""
+def _target(source: Path, target: str, anchor: str, page: str, language: str) -> tuple[str, str]:
+    """Return the link from a page to what `target` names beside its source, and the anchor there."""
     path = PurePosixPath(os.path.relpath((source.parent / target).resolve(), ROOT))
     if str(path) in ELSEWHERE:
         asked, inside = ELSEWHERE[str(path)]
     elif path.parts[0] == "docs":
-        asked = "es" if path.parts[1] == "es" or path.name.endswith(".es.md") else "en"
-        inside = "/".join(path.parts[2 if path.parts[1] == "es" else 1 :]).replace(".es.md", ".md")
+        asked = "es" if path.parts[1] == "es" else "en"
+        inside = "/".join(path.parts[2 if asked == "es" else 1 :])
     else:
         asked, inside = "", path.name.lower()
-    # A Spanish page leads to Spanish ones only; an English page leads to a Spanish one as to a file.
     depth = "../" * page.count("/")
-    if asked == "es" and language == "en":
-        return f"{depth}es/{inside.removesuffix('.md')}.html"
-    return depth + inside if depth else inside
+    translated = DOCS / "es" / inside
+    if language == "en":
+        # Zensical knows the pages of one language; those of the other are files to it.
+        return (f"{depth}es/{inside.removesuffix('.md')}.html" if asked == "es" else depth + inside), anchor
+    if asked == "en" and inside.endswith(".md") and translated.is_file():
+        if DOCS / "es" in source.parents:  # it names the English page on purpose
+            return f"{depth}../{inside.removesuffix('.md')}.html", anchor
+        if anchor:  # the page is English for want of a Spanish one, and leads to a Spanish one
+            anchor = dict(zip(_anchors(DOCS / inside), _anchors(translated), strict=False)).get(anchor, anchor)
+    return depth + inside, anchor
+
+
+def _anchors(page: Path) -> list[str]:
+    """Return the anchors of a page's headings; a page and its translation have the same number of them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    slug = slugify(case="lower")
+    return [slug(title.replace("`", ""), "-") for title in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)]
 
 
 def _add_commands(text: str, *, language: str) -> str:
