@@ -138,9 +138,9 @@ def _(by_formula, measured, t):
           de 3.7 y la del generador de Calco.
         - **DeepLab** (Chen y otros, 2016-2018). Deja de bajar en 1/8 o 1/16 y sigue con convoluciones dilatadas.
           ASPP pone en paralelo varias dilataciones (6, 12, 18) para ver objetos de varios tamaños.
-        - **Mask R-CNN** (He y otros, 2017). Segmentación de instancias: primero las cajas, luego una máscara de 28
-          × 28 dentro de cada una. RoIAlign interpola en vez de redondear, porque medio píxel del mapa son ocho de
-          la imagen.
+        - *Mask R-CNN* (He y otros, 2017). Segmentación de instancias: primero las cajas, luego una máscara de 28 ×
+          28 dentro de cada una. RoIAlign interpola en vez de redondear, porque medio píxel del mapa son ocho de la
+          imagen.
         - **Transformers**. Mask2Former (2022) predice $N$ máscaras con $N$ consultas: las tres segmentaciones con
           una red. **SAM** (Kirillov y otros, 2023) recibe un punto o una caja y devuelve la máscara: la imagen se
           codifica una vez y cada clic cuesta milisegundos. No sabe nombres de clases.
@@ -242,7 +242,7 @@ def _(t):
     t.solution(
         es="""
         Contar pide instancias. Con 30 imágenes, una U-Net que además predice el *borde* entre células (o la
-        distancia a él) y separa después suele ganarle a una Mask R-CNN entrenada desde cero; con pesos
+        distancia a él) y separa después suele ganarle a una *Mask R-CNN* entrenada desde cero; con pesos
         preentrenados, prueba también la segunda o SAM con puntos.
     """,
         en="""

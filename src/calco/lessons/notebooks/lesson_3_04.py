@@ -78,7 +78,7 @@ def _(t):
         cuántos ceros… COCO recorre la imagen por columnas, de arriba hacia abajo, y empieza siempre por los ceros.
 
         **4. Polígonos.** Los vértices del contorno $(x_1, y_1), (x_2, y_2), \dots$ Son livianos y fáciles de
-        editar, pero no tienen agujeros y redondean el borde.
+        editar, pero no tienen huecos y redondean el borde.
 
         Esta es la paleta de nuestras escenas:
     """,

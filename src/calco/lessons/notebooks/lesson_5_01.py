@@ -1,0 +1,352 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(
+    app_title="Calco 5.1 · Redes antagónicas y el juego minimax · Adversarial networks and the minimax game",
+)
+
+
+@app.cell(hide_code=True)
+def _():
+    from calco.lessons import kit
+
+    language = kit.language()
+    language
+    return kit, language
+
+
+@app.cell(hide_code=True)
+def _(kit, language):
+    t = kit.Texts(language.value)
+    t.head(
+        "5.1",
+        es="""
+        Una red inventa números; otra adivina si son inventados. Mueve los datos y los pasos: en segundos, la
+        primera aprende la forma de la campana sin que nadie le diga la fórmula.
+    """,
+        en="""
+        One network invents numbers; another guesses whether they are invented. Move the data and the steps: within
+        seconds the first one learns the shape of the bell, and nobody tells it the formula.
+    """,
+    )
+    return (t,)
+
+
+@app.cell
+def _(kit, t):
+    centre = kit.mo.ui.slider(
+        -3, 3, step=0.5, value=2, label=t.pick("media de los datos", "mean of the data"), show_value=True
+    )
+    spread = kit.mo.ui.slider(0.3, 1.5, step=0.1, value=0.6, label=t.pick("desviación", "deviation"), show_value=True)
+    steps = kit.mo.ui.slider(0, 800, step=50, value=400, label=t.pick("pasos", "steps"), show_value=True)
+    kit.mo.hstack([centre, spread, steps], justify="start", wrap=True)
+    return centre, spread, steps
+
+
+@app.cell
+def _(centre, spread, steps):
+    import math
+
+    import numpy as np
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    def play(mean, deviation, steps, seed=0):
+        """A GAN of numbers: the generator is a line, the discriminator a small network."""
+        torch.manual_seed(seed)
+        generator = nn.Linear(1, 1)
+        discriminator = nn.Sequential(nn.Linear(1, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 1))
+        g_step = torch.optim.Adam(generator.parameters(), 0.02, betas=(0.5, 0.9))
+        d_step = torch.optim.Adam(discriminator.parameters(), 0.01, betas=(0.5, 0.9))
+        losses = []
+        for _ in range(steps):
+            real, fake = mean + deviation * torch.randn(128, 1), generator(torch.randn(128, 1))
+            d_loss = (F.softplus(-discriminator(real)).mean() + F.softplus(discriminator(fake.detach())).mean()) / 2
+            d_step.zero_grad()
+            d_loss.backward()
+            d_step.step()
+            g_loss = F.softplus(-discriminator(fake)).mean()  # -log D(G(z))
+            g_step.zero_grad()
+            g_loss.backward()
+            g_step.step()
+            losses.append((d_loss.item(), g_loss.item()))
+        return generator, discriminator, losses
+
+    generator, discriminator, losses = play(centre.value, spread.value, steps.value)
+    return discriminator, generator, losses, math, np, torch
+
+
+@app.cell
+def _(
+    centre,
+    discriminator,
+    generator,
+    kit,
+    losses,
+    math,
+    np,
+    spread,
+    t,
+    torch,
+):
+    def bell(x, mean, deviation):
+        return np.exp(-(((x - mean) / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi))
+
+    xs = np.linspace(-6, 6, 300)
+    with torch.no_grad():
+        learned = (float(generator.bias), abs(float(generator.weight)))
+        guess = torch.sigmoid(discriminator(torch.tensor(xs, dtype=torch.float32)[:, None]))[:, 0].numpy()
+    p_data, p_g = bell(xs, centre.value, spread.value), bell(xs, learned[0], max(learned[1], 0.02))
+    best = p_data / (p_data + p_g + 1e-12)
+    _figure, _axes = kit.plot(7.6, 3, columns=2)
+    _axes[0].plot(xs, p_data, label="p_data")
+    _axes[0].plot(xs, p_g, label="p_g")
+    _axes[0].plot(xs, guess, "k:", label="D(x)")
+    _axes[0].plot(xs, best, "--", color="grey", linewidth=0.8, label="D*(x)")
+    _axes[0].set(ylim=(0, 1.6))
+    _axes[0].legend()
+    _axes[1].plot([d for d, _ in losses], label="D")
+    _axes[1].plot([g for _, g in losses], label="G")
+    _axes[1].axhline(math.log(2), color="grey", linestyle=":")
+    _axes[1].set(xlabel=t.pick("paso", "step"), ylabel=t.pick("pérdida", "loss"), ylim=(0, 2))
+    _axes[1].legend()
+    t.image(
+        _figure,
+        es=f"La red generadora aprendió media {learned[0]:.2f} y desviación {learned[1]:.2f}. Línea de puntos gris: ln 2",
+        en=f"The generator learned a mean of {learned[0]:.2f} and a deviation of {learned[1]:.2f}. Dotted grey line: ln 2",
+        width=720,
+    )
+    return (bell,)
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## El juego
+
+        El generador $G$ convierte ruido $z$ en una muestra $G(z)$. El discriminador $D$ da la probabilidad de que
+        una muestra sea real. Juegan por el mismo número (Goodfellow y otros, 2014): $D$ lo quiere grande y $G$,
+        pequeño.
+
+        $$\min_G \max_D\ V(D, G) = \mathbb{E}_{x \sim p_{\text{data}}}[\ln D(x)] + \mathbb{E}_{z}[\ln(1 - D(G(z)))]$$
+
+        **El mejor discriminador.** Con $G$ fijo, cada $x$ aporta $p_{\text{data}} \ln D + p_g \ln(1 - D)$. La
+        derivada $p_{\text{data}}/D - p_g/(1-D)$ es cero cuando
+
+        $$D^*(x) = \frac{p_{\text{data}}(x)}{p_{\text{data}}(x) + p_g(x)}$$
+
+        **El equilibrio.** Si $p_g = p_{\text{data}}$, entonces $D^* = \tfrac12$ en todas partes y $V = \ln\tfrac12
+        + \ln\tfrac12 = -\ln 4 = -1{,}386$. No hay valor menor, porque
+
+        $$V(D^*, G) = -\ln 4 + 2\,\mathrm{JS}(p_{\text{data}} \,\|\, p_g)$$
+
+        y la divergencia de Jensen-Shannon es cero solo si las dos distribuciones son iguales.
+
+        ## El código más corto
+
+        El mejor discriminador y el valor del juego se pueden calcular con una suma. Mueve la media del generador:
+    """,
+        en=r"""
+        ## The game
+
+        The generator $G$ turns noise $z$ into a sample $G(z)$. The discriminator $D$ gives the probability that a
+        sample is real. They play for one number (Goodfellow and others, 2014): $D$ wants it large, $G$ small.
+
+        $$\min_G \max_D\ V(D, G) = \mathbb{E}_{x \sim p_{\text{data}}}[\ln D(x)] + \mathbb{E}_{z}[\ln(1 - D(G(z)))]$$
+
+        **The best discriminator.** For a fixed $G$, each $x$ adds $p_{\text{data}} \ln D + p_g \ln(1 - D)$. The
+        derivative $p_{\text{data}}/D - p_g/(1-D)$ is zero where
+
+        $$D^*(x) = \frac{p_{\text{data}}(x)}{p_{\text{data}}(x) + p_g(x)}$$
+
+        **The equilibrium.** If $p_g = p_{\text{data}}$, then $D^* = \tfrac12$ everywhere, and $V = \ln\tfrac12 +
+        \ln\tfrac12 = -\ln 4 = -1.386$. There is no lower value, because
+
+        $$V(D^*, G) = -\ln 4 + 2\,\mathrm{JS}(p_{\text{data}} \,\|\, p_g)$$
+
+        and the Jensen-Shannon divergence is zero only for equal distributions.
+
+        ## The smallest code
+
+        The best discriminator and the value of the game can be computed by a sum. Move the generator's mean:
+    """,
+    )
+    return
+
+
+@app.cell
+def _(kit, t):
+    offset = kit.mo.ui.slider(
+        0, 5, step=0.25, value=1, label=t.pick("distancia entre las medias", "distance of the means"), show_value=True
+    )
+    offset
+    return (offset,)
+
+
+@app.cell
+def _(bell, kit, math, np, offset, t):
+    def value(distance):
+        grid = np.linspace(-12, 12, 4001)
+        data, generated = bell(grid, 0, 1), bell(grid, distance, 1)
+        d = data / (data + generated)
+        inside = data * np.log(d) + generated * np.log(generated / (data + generated))
+        return float(inside.sum() * (grid[1] - grid[0]))
+
+    here = value(offset.value)
+    _figure, _axes = kit.plot()
+    _distances = np.arange(0, 5.1, 0.25)
+    _axes.plot(_distances, [value(each) for each in _distances])
+    _axes.plot([offset.value], [here], "o", color="black")
+    _axes.axhline(-math.log(4), linestyle=":", color="grey")
+    _axes.set(xlabel=t.pick("distancia entre las medias", "distance of the means"), ylabel="V(D*, G)")
+    t.image(
+        _figure,
+        es=f"V = {here:.3f}; el mínimo es −ln 4 = {-math.log(4):.3f}",
+        en=f"V = {here:.3f}; the least is −ln 4 = {-math.log(4):.3f}",
+        width=520,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        Lejos, la curva se aplana: cuando $D$ no se equivoca nunca, el gradiente de $\ln(1 - D(G(z)))$ desaparece y
+        $G$ no aprende. Por eso en la práctica $G$ minimiza $-\ln D(G(z))$, que apunta al mismo lugar con más
+        fuerza. Es lo que hace `play`, y también la biblioteca.
+
+        ## 0,693, y no 0,47
+
+        Un discriminador que no distingue dice $\tfrac12$ y paga, por imagen, la entropía cruzada
+
+        $$-\ln \tfrac12 = \ln 2 = 0{,}693$$
+
+        Ese es el número de referencia al leer un registro de entrenamiento. En las tesis de las que nació Calco se
+        lee en su lugar «log 3 = 0,47». Hay dos confusiones. Primera, la base: $\log_{10} 3 = 0{,}477$, pero las
+        bibliotecas usan el logaritmo natural, $\ln 3 = 1{,}099$. Segunda, el número: las opciones son dos (real o
+        generada), no tres; $\ln 3$ es lo que paga quien duda entre *tres* clases.
+    """,
+        en=r"""
+        Far away the curve is flat: where $D$ is never wrong, the gradient of $\ln(1 - D(G(z)))$ vanishes, and $G$
+        does not learn. So in practice $G$ minimises $-\ln D(G(z))$, which points to the same place with more force.
+        This is what `play` does, and the library too.
+
+        ## 0.693, and not 0.47
+
+        A discriminator that cannot tell says $\tfrac12$, and pays for each image the cross-entropy
+
+        $$-\ln \tfrac12 = \ln 2 = 0.693$$
+
+        This is the number of reference when one reads a training log. In the theses from which Calco grew one reads
+        "log 3 = 0.47" in its place. There are two confusions. First, the base: $\log_{10} 3 = 0.477$, but libraries
+        take the natural logarithm, $\ln 3 = 1.099$. Second, the number: there are two options (real or generated),
+        not three; $\ln 3$ is what somebody pays who doubts between *three* classes.
+    """,
+    )
+    return
+
+
+@app.cell
+def _(math, t):
+    t.table(
+        [
+            {t.pick("opciones", "options"): n, "ln n": f"{math.log(n):.4f}", "log₁₀ n": f"{math.log10(n):.4f}"}
+            for n in (2, 3, 4)
+        ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        La biblioteca guarda ese valor para cada pérdida, porque no todas pagan lo mismo, y describe con él el
+        equilibrio:
+    """,
+        en="""
+        The library keeps this value for each loss, because not all of them pay alike, and describes the balance
+        with it:
+    """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.source("calco.training.objectives:balance", "calco.training.objectives:discriminator_loss")
+    return
+
+
+@app.cell(hide_code=True)
+def _(losses, np, t):
+    _last = np.mean([d for d, _ in losses[-50:]]) if losses else float("nan")
+    t(
+        es=rf"""
+        En el juego de arriba, $D$ pagó {_last:.3f} en los últimos cincuenta pasos.
+
+        ## Ejercicios
+
+        **1.** En un punto $p_{{\text{{data}}}} = 0.3$ y $p_g = 0.1$. ¿Qué dice $D^*$?
+    """,
+        en=rf"""
+        In the game above $D$ paid {_last:.3f} in the last fifty steps.
+
+        ## Exercises
+
+        **1.** At some point $p_{{\text{{data}}}} = 0.3$ and $p_g = 0.1$. What does $D^*$ say?
+    """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.solution(
+        es="""
+        $0{,}3 / (0{,}3 + 0{,}1) = 0{,}75$: tres de cada cuatro muestras que caen ahí son reales.
+    """,
+        en="""
+        $0.3 / (0.3 + 0.1) = 0.75$: three of four samples that fall there are real.
+    """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        **2.** La suma de las dos partes de la pérdida de $D$ se queda en 1,386. ¿Terminó el entrenamiento? **3.**
+        ¿Y si cae a 0,01?
+    """,
+        en="""
+        **2.** The sum of the two parts of $D$'s loss stays at 1.386. Is the training finished? **3.** And if it
+        falls to 0.01?
+    """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.solution(
+        es=r"""
+        **2.** Es $2 \ln 2$: $D$ no distingue. Puede ser el equilibrio o un discriminador demasiado débil; hay que
+        mirar las imágenes. **3.** $D$ reconoce casi todo y ya no enseña: una tasa menor para $D$, más datos o
+        aumento de lo que ve.
+    """,
+        en=r"""
+        **2.** It is $2 \ln 2$: $D$ cannot tell. It may be the equilibrium, or too weak a discriminator; one must
+        look at the images. **3.** $D$ recognises nearly everything, and no longer teaches: a lower rate for $D$,
+        more data, or augmentation of what it sees.
+    """,
+    )
+    return
+
+
+if __name__ == "__main__":
+    app.run()
