@@ -19,6 +19,7 @@ LAYERS = (
     "version",
     "lazy",
     "addresses",
+    "hardware",
     "errors",
     "files",
     "console",
@@ -45,6 +46,7 @@ LAYERS = (
     "ablation",
     "benchmarks",
     "web",
+    "diagnosis",
     "top",
     "cli",
 )

@@ -42,6 +42,7 @@ FUNCTIONS = {
     "crime dashboard": "calco.crime.write_dashboard", "crime forecast": "calco.crime.forecast_robberies",
     "serve": "calco.serve", "lessons open": "calco.lessons.open_lesson", "lessons run": "calco.lessons.run_lessons",
     "lessons export": "calco.lessons.export_lessons",
+    "doctor": "calco.doctor", "completion": "calco.completion",
 }  # fmt: skip
 VERBS = {*COMMANDS}
 

@@ -62,11 +62,13 @@ install_calco() {
 }
 
 # The report's test opens it in a browser, driven by playwright, whose own node wants libatomic; that of live images opens
-# a window with Tk on an X server without a screen. Without them these tests are skipped, and say so.
+# a window with Tk on an X server without a screen; that of completions types in zsh and fish. Without them these tests are skipped, and say so.
 programs_for_tests() {
     local missing=()
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
     command -v Xvfb >/dev/null || missing+=(xvfb)
+    command -v zsh >/dev/null || missing+=(zsh)
+    command -v fish >/dev/null || missing+=(fish)
     "$venv/bin/python" -c 'import tkinter' 2>/dev/null || missing+=(python3-tk)
     /sbin/ldconfig -p | grep -q 'libatomic\.so\.1' || missing+=(libatomic1)
     [ "${#missing[@]}" -eq 0 ] || debian_install "${missing[@]}" ||

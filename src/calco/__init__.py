@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from calco.benchmarks.bench import bench
     from calco.checking import CheckConfig
     from calco.checking.check import check
+    from calco.cli.completion import CompletionConfig, completion
     from calco.cli.demo import DemoConfig, demo
     from calco.collecting import CollectConfig
     from calco.collecting.collect import collect
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from calco.data.recipes import build_recipe
     from calco.data.sample import Pair, Sample
     from calco.data.sources import open_source
+    from calco.diagnosis import Diagnosis, DoctorConfig, doctor
     from calco.errors import (
         CalcoError,
         DataError,
@@ -67,6 +69,8 @@ _HOMES = {
     "AblateConfig": "calco.ablation", "ablate": "calco.ablation.ablate",
     "BenchConfig": "calco.benchmarks", "CalcoError": "calco.errors", "CheckConfig": "calco.checking",
     "CollectConfig": "calco.collecting", "CompareConfig": "calco.evaluation",
+    "CompletionConfig": "calco.cli.completion", "completion": "calco.cli.completion",
+    "Diagnosis": "calco.diagnosis", "DoctorConfig": "calco.diagnosis", "doctor": "calco.diagnosis",
     "DataError": "calco.errors", "DemoConfig": "calco.cli.demo", "EvaluateConfig": "calco.evaluation",
     "ExportConfig": "calco.export", "MissingExtraError": "calco.errors", "ModelError": "calco.errors",
     "OutOfMemoryError": "calco.errors", "Pair": "calco.data.sample", "PrepareConfig": "calco.data.config",
@@ -85,12 +89,12 @@ _HOMES = {
     "read_image": "calco.imaging:read", "write_image": "calco.imaging:write", "__version__": "calco.version",
 }  # fmt: skip
 __all__ = [
-    "AblateConfig", "BenchConfig", "CalcoError", "CheckConfig", "Client", "CollectConfig", "CompareConfig", "DataError",
-    "DemoConfig", "EvaluateConfig", "ExportConfig", "MissingExtraError", "ModelError", "OutOfMemoryError", "Pair",
-    "PrepareConfig", "RecipeConfig", "RecipesConfig", "Sample", "ServeConfig", "SourceConfig", "Steady", "TrainConfig",
-    "TranslateConfig", "Translator", "UsageError", "WriteError", "__version__", "ablate", "bench", "build_recipe",
-    "check", "collect", "compare", "demo", "evaluate", "export_model", "load", "open_source", "prepare", "preset",
-    "psnr", "psnr_inside", "read_image", "recipes", "score", "serve", "train", "translate", "write_image",
-    "write_report",
+    "AblateConfig", "BenchConfig", "CalcoError", "CheckConfig", "Client", "CollectConfig", "CompareConfig",
+    "CompletionConfig", "DataError", "DemoConfig", "Diagnosis", "DoctorConfig", "EvaluateConfig", "ExportConfig",
+    "MissingExtraError", "ModelError", "OutOfMemoryError", "Pair", "PrepareConfig", "RecipeConfig", "RecipesConfig",
+    "Sample", "ServeConfig", "SourceConfig", "Steady", "TrainConfig", "TranslateConfig", "Translator", "UsageError",
+    "WriteError", "__version__", "ablate", "bench", "build_recipe", "check", "collect", "compare", "completion", "demo",
+    "doctor", "evaluate", "export_model", "load", "open_source", "prepare", "preset", "psnr", "psnr_inside",
+    "read_image", "recipes", "score", "serve", "train", "translate", "write_image", "write_report",
 ]  # fmt: skip
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

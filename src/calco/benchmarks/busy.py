@@ -43,7 +43,7 @@ def busy(setting: Setting) -> Rows:
 
 def _rows(setting: Setting, name: str, batch: int, step: Callable[[], object]) -> Iterator[Row]:
     threads = torch.get_num_threads()
-    choice = ThreadChoice(possible_counts("auto", setting.device, threads, 1))
+    choice = ThreadChoice(possible_counts("auto", setting.device.type, threads, 1))
 
     def fixed(count: int) -> float:
         torch.set_num_threads(count)

@@ -28,10 +28,11 @@ from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.sample import generator
 from calco.errors import CalcoError
+from calco.hardware import processor
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.networks.machine import NAMES, choose_precision, has_bfloat16, processor
+from calco.networks.machine import NAMES, choose_precision, has_bfloat16
 from calco.records import to_record, write_yaml
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
 from calco.training.pairs import Batch

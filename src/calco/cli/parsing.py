@@ -25,6 +25,26 @@ _EPILOGUE: Final = (
 )
 
 
+_DESCRIBE: Final = "\0"  # in place of arguments: no program can be called with it
+
+
+class _Described(Exception):
+    """Raised in place of parsing, with the class that holds all options of a verb."""
+
+
+def configuration_of(command: str) -> type:
+    """Return a dataclass with the options of a command such as "detect train", their values and texts.
+
+    The text of a field is in its metadata, under "help". Nothing is parsed, and no verb runs.
+    """
+    try:
+        COMMANDS[command]([_DESCRIBE])
+    except _Described as described:
+        kind: type = described.args[0]
+        return kind
+    raise AssertionError(f"{command} does something before it parses its arguments")
+
+
 def parse(
     kind: type[Config], args: list[str], command: str, note: str = "", *, default: Config | None = None
 ) -> Config:
@@ -33,6 +53,8 @@ def parse(
     `--help` shows what the table of verbs says of it, then `note`. tyro's complaints repeat the arguments, so they
     reach the terminal as printable text.
     """
+    if args == [_DESCRIBE]:
+        raise _Described(_described(kind, default, None)[0])
     import tyro
 
     shown: Any = kind

@@ -1,6 +1,7 @@
 """The verbs that train, score, compare, apply, export, serve and time translators."""
 
 import contextlib
+import json
 import logging
 import shlex
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import calco
 from calco.cli.parsing import parse, print_plan, training_arguments
-from calco.console import Table, bar, bars, say, show, status_line, warn, warn_left_out
+from calco.console import Table, bar, bars, emit, say, show, status_line, warn, warn_left_out
 
 if TYPE_CHECKING:
     from calco.inference.results import VideoResult
@@ -159,6 +160,15 @@ def bench(args: list[str]) -> None:
         show(table, width=150)  # figures are not cut off where they go to a file or a narrow window
     for path in filter(None, (config.json, config.plot, config.markdown)):
         say(f"{path} is written")
+
+
+def doctor(args: list[str]) -> None:
+    config = parse(calco.DoctorConfig, args, "doctor")
+    found = calco.doctor(config)
+    if config.json:
+        emit(f"{json.dumps(found.record(), indent=2, ensure_ascii=False)}\n")
+    else:
+        emit(found.text())
 
 
 def ablate(args: list[str]) -> None:

@@ -266,6 +266,20 @@ VERBS: Final[dict[str, Verb]] = {
         about="Measure speed and memory on this machine, beside a plain reference loop.",
         examples=("calco bench", "calco bench --only training,inference --repeats 9 --plot bench.svg"),
     ),
+    "doctor": Verb(
+        home="translators:doctor",
+        about="Describe this machine, its versions, devices, extras, models and threads, to paste into a report.",
+        examples=("calco doctor", "calco doctor --json"),
+    ),
+    "completion": Verb(
+        home="completion:print_completion",
+        about="Print the script by which bash, zsh or fish completes verbs, options, their values and file names.",
+        examples=(
+            "calco completion bash > ~/.local/share/bash-completion/completions/calco",
+            "calco completion zsh > ~/.zsh/completions/_calco",
+            "calco completion fish > ~/.config/fish/completions/calco.fish",
+        ),
+    ),
 }
 
 

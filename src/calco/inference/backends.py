@@ -25,11 +25,12 @@ from torch import Tensor
 from calco import imaging
 from calco.errors import CalcoError
 from calco.files import digest, explained, make_folder, read_json, write_json
+from calco.hardware import processor
 from calco.imaging import Image
 from calco.inference.folder import DESCRIPTION
 from calco.inference.network import Network
 from calco.inference.runtimes import Backend, OnnxFile, OpenvinoFile, needs
-from calco.networks.machine import has_bfloat16, processor
+from calco.networks.machine import has_bfloat16
 from calco.outputs import settings_digest
 from calco.version import __version__
 

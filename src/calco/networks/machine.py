@@ -1,11 +1,8 @@
 """What the machine offers: devices, bfloat16, and memory that is kept instead of given back."""
 
-import contextlib
 import ctypes
 import os
-import platform
 import sys
-from pathlib import Path
 
 import torch
 
@@ -56,22 +53,6 @@ def has_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return device.type == "cpu" and any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
-
-
-def processor() -> str:
-    """Return the name of the processor, and those of its instructions that matter here."""
-    fields: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            fields[name.strip()] = value.strip()
-    known = fields.get("flags", "").split()
-    flags = [
-        flag
-        for flag in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-        if flag in known
-    ]
-    return fields.get("model name", platform.machine()) + (f" ({', '.join(flags)})" if flags else "")
 
 
 def make_ready(device: torch.device, *, exact: bool = False, deterministic: bool = False) -> None:

@@ -336,7 +336,7 @@ def choose_threads(compute: ComputeConfig, device: torch.device, group: ProcessG
             f"threads is {compute.threads}; it must be at most the number of cores ({cores}): more only wait for each "
             "other; give --threads auto, or fewer"
         )
-    return ThreadChoice(possible_counts(compute.threads, device, cores, group.local_size))
+    return ThreadChoice(possible_counts(compute.threads, device.type, cores, group.local_size))
 
 
 def ready_device(compute: ComputeConfig, group: ProcessGroup = SINGLE) -> torch.device:

@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import torch
-
 _ROUNDS: Final = 3
 """Steps that each number is timed for at least."""
 _MOST_ROUNDS: Final = 20
@@ -55,6 +53,8 @@ class ThreadChoice:
 
     def apply(self) -> None:
         """Let torch compute the next step with the number whose turn it is."""
+        import torch  # here, since `calco doctor` counts threads without it
+
         self.count = self._left[0] if self._left else self.count
         torch.set_num_threads(self.count)
 
@@ -108,21 +108,21 @@ class ThreadChoice:
             self._usual, self._left = state["seconds"], []
 
 
-def possible_counts(asked: int | str, device: torch.device, cores: int, processes: int) -> list[int]:
+def possible_counts(asked: int | str, device: str, cores: int, processes: int) -> list[int]:
     """Numbers of threads to choose from, the highest first.
 
     Several processes wait for each other in every step, and a GPU does the work itself: there the cores are divided.
 
     Args:
         asked: A number, 0 for a fair share of the cores, or "auto".
-        device: Device of the networks.
+        device: Kind of the networks' device, such as cpu.
         cores: Number of cores of this process and the others.
         processes: Number of processes on this machine that train together.
     """
     share = max(1, cores // processes)
     if asked != "auto":
         return [int(asked) or share]
-    if device.type != "cpu" or processes > 1:
+    if device != "cpu" or processes > 1:
         return [share]
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     share = min(share, int(limit)) if limit.isdigit() and int(limit) else share
