@@ -15,8 +15,7 @@ import calco
 from calco.cli.completion import options_of
 from calco.cli.verbs import COMMANDS
 from support import requires
-from test_docs import PAGES, commands, help_of, verb_of
-from test_docs import options_of as options_in
+from test_docs import help_of
 
 # What starts each shell without anybody's settings, and what loads the script.
 SHELLS = {
@@ -111,10 +110,6 @@ def test_the_options_are_those_of_the_help(command: str) -> None:
     shown = set(re.findall(r"^│ (?:-h, )?((?:--[\w.-]+(?:, )?)+)", help_of(command), flags=re.MULTILINE))
     listed = {name for line in shown for name in line.split(", ")}
     assert listed <= names
-    documented = set().union(
-        *(options_in(line) for page in PAGES for line in commands(page) if verb_of(line) == command)
-    )
-    assert {name.partition("=")[0] for name in documented} <= names
 
 
 def test_values_are_those_that_the_configuration_takes() -> None:

@@ -30,7 +30,7 @@ def test_the_report_is_one_block_with_machine_versions_devices_extras_models_and
 def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     calco.cli.main(["doctor", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["versions"] == calco.doctor().record()["versions"]
+    assert found["versions"] == calco.doctor(calco.DoctorConfig()).record()["versions"]
 
 
 def test_an_extra_that_is_missing_is_named_with_its_pip_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +42,7 @@ def test_an_extra_that_is_missing_is_named_with_its_pip_install(monkeypatch: pyt
         return real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    extras = calco.doctor().sections["extras"]
+    extras = calco.doctor(calco.DoctorConfig()).sections["extras"]
     assert extras["crime"] == "missing duckdb: pip install 'calco[crime]'"
     assert "missing" not in extras["augment"]
 
@@ -58,7 +58,7 @@ def test_names_of_users_homes_and_secrets_are_left_out(tmp_path: Path, monkeypat
     }  # fmt: skip
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    text = calco.doctor().text()
+    text = calco.doctor(calco.DoctorConfig()).text()
     for secret in (str(tmp_path), "ana_quispe", "verysecret", "sixteen", ":pw@"):
         assert secret not in text
     assert "someone/faces" in text and "3 MB, cached in ~/hub" in text
@@ -69,5 +69,6 @@ def test_names_of_users_homes_and_secrets_are_left_out(tmp_path: Path, monkeypat
 def test_it_imports_no_torch_where_there_is_no_gpu() -> None:
     if any(Path("/proc/driver/nvidia/gpus").glob("*")):
         pytest.skip("no installation brings it: a machine without a GPU")
-    code = "import calco, sys; calco.doctor(); assert not {'torch', 'cv2', 'transformers'} & set(sys.modules)"
+    code = "import calco, sys; calco.doctor(calco.DoctorConfig())"
+    code += "\nassert not {'torch', 'cv2', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

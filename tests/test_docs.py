@@ -97,7 +97,7 @@ def parses(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], bool]:
         raise Parsed
 
     def is_parsed(line: str) -> bool:
-        line = re.sub(r" --(?:resume|config) (?!--)\S+", "", line.rstrip("\\"))
+        line = re.sub(r" --(?:resume|config) (?!--)\S+", "", line.partition(" > ")[0].rstrip("\\"))
         try:
             calco.cli._run(shlex.split(line)[1:])
         except Parsed:

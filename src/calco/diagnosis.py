@@ -54,9 +54,10 @@ class DoctorConfig:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `calco doctor` found: name and value of each line, by section."""
+    """Findings of `calco doctor`."""
 
     sections: Mapping[str, Mapping[str, str]]
+    """Name and value of each line, by section: machine, versions, devices, extras, models, threads."""
 
     def text(self) -> str:
         """Return the report as plain text, a line for each value."""
@@ -71,17 +72,17 @@ class Diagnosis:
         return {title: dict(values) for title, values in self.sections.items()}
 
 
-def doctor(config: DoctorConfig | None = None) -> Diagnosis:
+def doctor(config: DoctorConfig) -> Diagnosis:
     """Describe this machine for a report of a fault.
 
     Args:
-        config: How it is printed, which changes nothing of what is found; None for the defaults.
+        config: How the command line prints it; what is found does not depend on it.
 
     Returns:
         Processor, memory and disk, versions, devices, extras, models, and threads with the variables that set them.
         No user's name, no token and no password is in it; the home folder is `~`.
     """
-    del config
+    del config  # each verb is one call with one configuration
     versions = dict(_versions())
     sections = {
         "machine": dict(_machine()),
