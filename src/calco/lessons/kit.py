@@ -4,6 +4,7 @@ A notebook shows one language at a time. `language = kit.language()` is the swit
 picks from then on; cells that compute do not use `t`, so the switch repeats no computation.
 """
 
+import base64
 import importlib
 import inspect
 import io
@@ -219,7 +220,7 @@ def boxes(
     address = ""
     if image is not None:
         size_wh = (image.shape[1], image.shape[0])
-        address = mo.image(_png(image, None)).text.split('src="')[1].split('"')[0]
+        address = f"data:image/png;base64,{base64.b64encode(_png(image, None)).decode()}"
     names = list(labels) or list(_LETTERS[: len(xyxy)])
     return mo.ui.anywidget(
         BoxesWidget(boxes=[list(each) for each in xyxy], labels=names, size_wh=list(size_wh), image=address)
