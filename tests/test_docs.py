@@ -300,3 +300,12 @@ def test_images_of_a_page_are_there_and_have_words_for_who_cannot_see_them() -> 
         if len(words) < 8 or not (page.parent / target).is_file()
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", ["choose.md", "es/choose.md"])
+def test_the_scores_to_expect_are_those_of_the_results(page: str) -> None:
+    rows = re.findall(r"^\|.*results\.md.*$", (ROOT / "docs" / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    scores = {score.replace(",", ".") for row in rows for score in re.findall(r"\d+[.,]\d+", row)}
+    assert len(scores) > 8
+    assert {score for score in scores if score not in results} == set()
