@@ -15,8 +15,9 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -32,6 +33,7 @@ from bad_inputs import (
     judges,
     masks,
     models,
+    requests,
     runs,
     studio,
     videos,
@@ -40,8 +42,12 @@ from bad_inputs.making import Bad, photo
 from calco.cli import main
 from support import ROOT
 
+if TYPE_CHECKING:
+    from web.studios import Site
+
 PAGE = ROOT / "docs" / "bad-input.md"
 MARKS = "<!-- the answers, by tests/bad_input.py -->", "<!-- end of the answers -->"
+REQUESTS = "<!-- the studio's answers, by tests/bad_input.py -->", "<!-- end of the studio's answers -->"
 
 CASES = tuple(
     bad
@@ -130,11 +136,50 @@ def table(answers: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def written() -> list[str]:
-    """The page: what stands before the table, the table, and what follows."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    answers, _, after = rest.partition(MARKS[1])
+@contextlib.contextmanager
+def asked_studio(room: Path) -> Iterator["Site"]:
+    """A studio of three small models: one of images, one that fills holes, a detector."""
+    from web.studios import make_detector, make_translator, opened
+
+    make_translator(room / "faces")
+    make_translator(room / "scratches", "erase")
+    make_detector(room / "people")
+    names = ("faces", "scratches", "people")
+    with opened(room / "state", *(room / name for name in names), per_client=64) as site:
+        yield site
+
+
+def requests_table(answers: Iterable[tuple[requests.BadRequest, tuple[str, str]]]) -> str:
+    """The studio's table of the page."""
+    lines = ["| bad request | to | status | answer | in Spanish |", "|---|---|---|---|---|"]
+    for bad, said in answers:
+        shown = [re.sub(r" \([^()]*\)", "", each).replace("|", "\\|") for each in said]
+        lines.append(f"| {bad.what} | `/{bad.path}` | {bad.status} | {shown[0]} | {shown[1]} |")
+    return "\n".join(lines)
+
+
+def written(marks: tuple[str, str] = MARKS) -> list[str]:
+    """The page: what stands before a table, the table, and what follows."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(marks[0])
+    answers, _, after = rest.partition(marks[1])
     return [before, answers.strip(), after]
+
+
+def write(marks: tuple[str, str], text: str) -> None:
+    """Put a table into the page."""
+    start, _, end = written(marks)
+    PAGE.write_text(f"{start}{marks[0]}\n{text}\n{marks[1]}{end}", encoding="utf-8")
+
+
+def ask_studio() -> str:
+    """Ask a studio all bad requests; return their table."""
+    with tempfile.TemporaryDirectory() as folder, asked_studio(Path(folder)) as site:
+        found = []
+        for number, bad in enumerate(requests.CASES):
+            room = Path(folder) / str(number)
+            room.mkdir()
+            found.append((bad, bad.answers(site, room)))
+        return requests_table(found)
 
 
 if __name__ == "__main__":
@@ -143,5 +188,5 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as folder:
             exit_code, found[case.what], _ = answer(case, Path(folder) / "room")
             print(f"{case.what} [{exit_code}]: {found[case.what]}")
-    start, _, end = written()
-    PAGE.write_text(f"{start}{MARKS[0]}\n{table(found)}\n{MARKS[1]}{end}", encoding="utf-8")
+    write(MARKS, table(found))
+    write(REQUESTS, ask_studio())

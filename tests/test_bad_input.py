@@ -33,6 +33,11 @@ def test_the_answer_is_the_one_in_the_page(bad: Bad, tmp_path: Path) -> None:
     assert row in bad_input.table({case.what: answer for case in CASES}), "python tests/bad_input.py renews the page"
 
 
+def test_the_studio_answers_as_the_page_promises() -> None:
+    pytest.importorskip("fastapi")
+    assert bad_input.ask_studio() == bad_input.written(bad_input.REQUESTS)[1], "python tests/bad_input.py renews it"
+
+
 def test_the_page_has_a_row_for_each() -> None:
     rows = bad_input.written()[1].splitlines()[2:]
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [bad.what for bad in CASES]

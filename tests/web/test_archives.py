@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from calco.web.archives import JobError, Limits, check_archive, pack, unpack
+from calco.web.archives import Limits, check_archive, pack, unpack
+from calco.web.refusals import RefusedError
 from web.archives import REFUSED, image_bytes, lying, written, zip_bytes
 
 LIMITS = Limits()
@@ -15,7 +16,7 @@ LIMITS = Limits()
 def test_an_archive_that_may_do_harm_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     make, line = REFUSED[kind]
     upload = written(tmp_path / "upload", make())
-    with pytest.raises(JobError) as met:
+    with pytest.raises(RefusedError) as met:
         unpack(upload, tmp_path / "input", LIMITS)
     assert line in str(met.value)
     assert "\n" not in str(met.value) and str(tmp_path) not in str(met.value)
@@ -25,7 +26,7 @@ def test_an_archive_that_may_do_harm_is_refused_in_one_line(tmp_path: Path, kind
 
 def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
     upload = written(tmp_path / "upload", zip_bytes({"good.png": image_bytes(), "../bad.png": image_bytes()}))
-    with pytest.raises(JobError):
+    with pytest.raises(RefusedError):
         unpack(upload, tmp_path / "input", LIMITS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "upload"]
 
@@ -40,7 +41,7 @@ def test_a_directory_that_lies_about_sizes_costs_one_file(tmp_path: Path) -> Non
 def test_unpacked_bytes_are_bounded(tmp_path: Path) -> None:
     files = {f"{number}.bmp": image_bytes(number, (300, 300), "BMP") for number in range(4)}
     upload = written(tmp_path / "upload", zip_bytes(files))
-    with pytest.raises(JobError, match="unpacks to more than 1 MB"):
+    with pytest.raises(RefusedError, match="unpacks to more than 1 MB"):
         check_archive(upload, Limits(unpacked_bytes=1 << 20))
     assert len(check_archive(upload, Limits(unpacked_bytes=2 << 20))) == 4
 

@@ -9,6 +9,7 @@ import pytest
 
 from calco import imaging
 from support import ROOT, requires
+from video.videos import make_video
 from web.studios import Site, image
 
 PAGE = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
@@ -21,6 +22,9 @@ def folder(tmp_path: Path) -> Path:
     for name in ("sketch.png", "portrait.png"):
         imaging.write(tmp_path / name, image())
     imaging.write(tmp_path / "mask.png", image(channels=1) // 128 * 255)
+    for name in ("film.mp4", "street.mp4"):
+        make_video(tmp_path / name, 3)
+    imaging.write(tmp_path / "logo.png", image(48, 64, channels=1) // 128 * 255)
     return tmp_path
 
 
@@ -42,3 +46,4 @@ def test_the_example_of_python(site: Site, folder: Path, monkeypatch: pytest.Mon
     names: dict[str, object] = {}
     exec(block.replace(ADDRESS, site.url), names)
     assert names["coloured"].shape == (40, 50, 3)  # type: ignore[attr-defined]
+    assert (folder / "repaired.mp4").is_file() and (folder / "street.csv").read_text().startswith("frame,time,class")

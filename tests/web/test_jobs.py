@@ -23,8 +23,10 @@ from calco.errors import CalcoError
 from calco.inference.translator import load
 from calco.video.reading import Video
 from calco.web import jobs as jobs_module
-from calco.web.archives import JobError, Limits
-from calco.web.jobs import Job, Jobs, JobsFullError, UnknownJobError, recognise
+from calco.web.archives import Limits
+from calco.web.job_uploads import recognise
+from calco.web.jobs import Job, Jobs
+from calco.web.refusals import RefusedError
 from support import ROOT, small_disk
 from video.videos import make_image, make_video, model
 from web.archives import image_bytes, written, zip_bytes
@@ -38,6 +40,7 @@ class Served:
     path: Path
     name: str = "faces"
     kind: Literal["translator", "detector"] = "translator"
+    takes_mask: bool = False
 
 
 @pytest.fixture(autouse=True)
@@ -157,12 +160,19 @@ def test_a_detector_does_images_and_videos(tmp_path: Path, detector: Served) -> 
         job = awaited(jobs, images)
         assert job.state == "done" and job.result is not None, job
         with zipfile.ZipFile(job.result) as archive:
-            assert sorted(archive.namelist()) == ["a/b.png", "c.png", "detections.jsonl"]
+            assert sorted(archive.namelist()) == ["a/b.png", "c.png", "detections.csv", "detections.jsonl"]
+            assert archive.read("detections.csv").decode().startswith("image,")
             rows = [json.loads(line) for line in archive.read("detections.jsonl").splitlines()]
             assert [row["image"] for row in rows] == ["a/b.png", "c.png"] and rows[0]["detections"]
         job = awaited(jobs, video)
         assert job.state == "done" and job.result is not None, job
         assert len([*Video(job.result).frames()]) == 5
+        lines = [json.loads(line) for line in job.boxes["jsonl"].read_text().splitlines()]
+        assert [line["frame"] for line in lines] == [*range(5)] and lines[0]["detections"]
+        table = job.boxes["csv"].read_text().splitlines()
+        assert len(table) == 1 + sum(len(line["detections"]) for line in lines)
+        jobs.clean()
+        assert jobs.get(video).boxes.keys() == {"csv", "jsonl"}
 
 
 def test_jobs_have_a_lower_priority(tmp_path: Path, served: Served, slow_video: Path) -> None:
@@ -312,10 +322,10 @@ def idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 def test_a_full_queue_and_a_greedy_client_are_refused(idle: Jobs, tmp_path: Path, served: Served) -> None:
     upload = written(tmp_path / "a.png", image_bytes())
     ids = [idle.submit(model=served, upload=upload, options={}, client="a") for _ in range(2)]
-    with pytest.raises(JobsFullError, match="2 of your jobs are waiting"):
+    with pytest.raises(RefusedError, match="2 of your jobs are waiting"):
         idle.submit(model=served, upload=upload, options={}, client="a")
     idle.submit(model=served, upload=upload, options={}, client="b")
-    with pytest.raises(JobsFullError, match="3 jobs are waiting"):
+    with pytest.raises(RefusedError, match="3 jobs are waiting"):
         idle.submit(model=served, upload=upload, options={}, client="c")
     idle.cancel(ids[0])
     idle.submit(model=served, upload=upload, options={}, client="c")
@@ -327,9 +337,9 @@ def test_ids_cannot_be_guessed_and_name_no_files(idle: Jobs, tmp_path: Path, ser
     ids = {idle.submit(model=served, upload=upload, options={}, client=str(number)) for number in range(3)}
     assert all(len(id) == 32 for id in ids) and len({id[:8] for id in ids}) == 3
     for wrong in ("", "0" * 32, "../jobs", f"{next(iter(ids))}/..", "x" * 5000, "%"):
-        with pytest.raises(UnknownJobError, match="there is no such job"):
+        with pytest.raises(RefusedError, match="there is no such job"):
             idle.get(wrong)
-        with pytest.raises(UnknownJobError):
+        with pytest.raises(RefusedError):
             idle.cancel(wrong)
 
 
@@ -364,7 +374,7 @@ UPLOADS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nothing": (lambda path: written(path / "v.mp4", b""), "neither an image, nor a video"),
     "cut off": (lambda path: written(path / "w.mp4", make_video(path / "v.mp4", 20).read_bytes()[:300]),
                 "neither an image, nor a video"),
-    "large": (lambda path: flat_image(path / "a.png", 9000), "9000 x 9000 pixels are more than"),
+    "large": (lambda path: flat_image(path / "a.png", 9000), "9000 x 9000 pixels, and at most"),
     "archive": (lambda path: written(path / "a.zip", zip_bytes({"../a.png": image_bytes()})), "outside itself"),
 }  # fmt: skip
 
@@ -372,7 +382,7 @@ UPLOADS: dict[str, tuple[Callable[[Path], Path], str]] = {
 @pytest.mark.parametrize("kind", UPLOADS)
 def test_an_upload_is_refused_before_work_begins(idle: Jobs, tmp_path: Path, served: Served, kind: str) -> None:
     make, line = UPLOADS[kind]
-    with pytest.raises(JobError) as met:
+    with pytest.raises(RefusedError) as met:
         idle.submit(model=served, upload=make(tmp_path), options={}, client="a")
     assert line in str(met.value) and "\n" not in str(met.value) and str(tmp_path) not in str(met.value)
     assert sorted(path.name for path in idle.folder.iterdir() if path.is_dir()) == []
@@ -401,10 +411,10 @@ def test_a_full_disk_fails_the_job_in_one_line_and_leaves_nothing(tmp_path: Path
     with small_disk(tmp_path / "disk", room) as disk, opened(disk / "jobs") as jobs:
         job = awaited(jobs, jobs.submit(model=served, upload=source, options={}, client="a"))
         assert (job.state, job.message) == (
-            "failed", "the disk of the studio is full; ask for room there, and upload again",
+            "failed", "the disk of the studio is full; ask for room there, and send it again",
         )  # fmt: skip
         assert [path for path in jobs.folder.iterdir() if path.is_dir()] == []
-        with pytest.raises(JobsFullError, match="disk of the studio is full"):
+        with pytest.raises(RefusedError, match="disk of the studio is full"):
             jobs.submit(model=served, upload=written(tmp_path / "big.png", image_bytes(0, (900, 900))), options={},
                         client="a")  # fmt: skip
 
@@ -465,16 +475,16 @@ def test_a_delivered_result_is_deleted_unless_it_is_to_be_kept(
 
 def test_old_jobs_and_the_oldest_results_above_the_room_are_removed(done: Jobs, served: Served, tmp_path: Path) -> None:
     old, first, second = (a_result(done, served, tmp_path) for _ in range(3))
-    done._write("UPDATE jobs SET ended = ended - 90000 WHERE id = ?", old)
+    done._store._write("UPDATE jobs SET ended = ended - 90000 WHERE id = ?", old)
     done.clean()
-    with pytest.raises(UnknownJobError):
+    with pytest.raises(RefusedError):
         done.get(old)
     done.keep_bytes = sum(path.stat().st_size for path in done.folder.rglob("*") if path.is_file()) - 1
     done.clean()
     assert done.get(first).result is None and done.get(second).result is not None
     assert "to make room for others" in done.get(first).message
     done.keep_bytes = 10
-    with pytest.raises(JobsFullError, match="no room for another upload"):
+    with pytest.raises(RefusedError, match="no room for another upload"):
         a_result(done, served, tmp_path)
 
 

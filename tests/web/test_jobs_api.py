@@ -1,6 +1,7 @@
 """Jobs by REST, over a real port: accepted, watched, cancelled, delivered in whole and in parts, refused."""
 
 import io
+import json
 import re
 import socket
 import time
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image as Pillow
 
+from calco import imaging
 from calco.video.reading import Video
 from calco.web import jobs as jobs_module
 from video.videos import make_image, make_video
@@ -25,7 +29,9 @@ JOBS = "/api/v1/jobs"
 def site(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         pytest.MonkeyPatch.context() as patch,
-        opened(tmp_path_factory.mktemp("state"), runs / "faces", runs / "people", per_client=4) as found,
+        opened(
+            tmp_path_factory.mktemp("state"), runs / "faces", runs / "scratches", runs / "people", per_client=4
+        ) as found,
     ):
         patch.setattr(jobs_module, "_NICE", 0)
         yield found
@@ -75,6 +81,77 @@ def test_several_images_become_a_zip(site: Site) -> None:
     data = site.get(job["result"]).content
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.namelist() == ["b.png", "a.jpg"] and archive.testzip() is None
+
+
+def white_left(form: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
+    """A mask that is white in its left half."""
+    mask = Pillow.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    file = io.BytesIO()
+    mask.save(file, form)
+    return file.getvalue()
+
+
+def masked(site: Site, upload: tuple[str, bytes], mask: bytes, model: str = "scratches") -> httpx.Response:
+    return site.post(JOBS, data={"model": model}, files=[("file", upload), ("mask", ("mask", mask))])
+
+
+def test_one_mask_serves_all_images_and_all_frames(site: Site, video: bytes, tmp_path: Path) -> None:
+    given = {name: image_bytes(number, (64, 48)) for number, name in enumerate(("a.png", "in/b.png"))}
+    job = awaited(site, masked(site, ("a.zip", zip_bytes(given)), white_left()).headers["location"])
+    assert job["state"] == "done", job
+    with zipfile.ZipFile(io.BytesIO(site.get(job["result"]).content)) as archive:
+        assert sorted(archive.namelist()) == sorted(given)
+        for name, data in given.items():
+            before, after = imaging.decode(data, name), imaging.decode(archive.read(name), name)
+            assert np.array_equal(before[:, 40:], after[:, 40:]) and not np.array_equal(before[:, :24], after[:, :24])
+    job = awaited(site, masked(site, ("v.mp4", video), white_left()).headers["location"])
+    assert job["state"] == "done", job
+    assert len([*Video(written(tmp_path / "r.mp4", site.get(job["result"]).content)).frames()]) == 8
+
+
+def test_masks_in_a_zip_belong_to_the_images_of_their_names(site: Site) -> None:
+    given = {name: image_bytes(number, (64, 48)) for number, name in enumerate(("a.png", "in/b.jpg"))}
+    masks = zip_bytes({"in/b.png": white_left(), "other.png": white_left()})
+    job = awaited(site, masked(site, ("a.zip", zip_bytes(given)), masks).headers["location"])
+    with zipfile.ZipFile(io.BytesIO(site.get(job["result"]).content)) as archive:
+        assert [name for name in archive.namelist() if name.startswith("in/")] and "a.png" not in archive.namelist()
+        assert archive.read("left_out.txt").decode().startswith("a.png: ")
+    job = awaited(site, masked(site, ("a.png", image_bytes()), zip_bytes({"b.png": white_left()})).headers["location"])
+    assert job["state"] == "failed" and job["message"].startswith("no mask in the ZIP has the name of an image"), job
+
+
+@pytest.mark.parametrize(
+    ("model", "upload", "mask", "status", "line"),
+    [
+        ("faces", "image", white_left(), 422, "faces takes no mask: only models that fill holes do"),
+        ("people", "image", white_left(), 422, "people takes no mask"),
+        ("scratches", "image", b"no mask", 415, "the mask is not an image"),
+        ("scratches", "video", zip_bytes({"a.png": image_bytes()}), 422, "the mask of a video is one image"),
+        ("scratches", "image", zip_bytes({"../a.png": image_bytes()}), 422, "outside itself"),
+    ],
+)
+def test_masks_that_do_not_serve_are_refused(
+    site: Site, video: bytes, model: str, upload: str, mask: bytes, status: int, line: str
+) -> None:
+    file = ("a.png", image_bytes()) if upload == "image" else ("v.mp4", video)
+    answer = masked(site, file, mask, model)
+    assert answer.status_code == status and line in answer.json()["detail"], answer.text
+    twice = [("file", file), ("mask", ("m", white_left())), ("mask", ("n", white_left()))]
+    assert "mask is there 2 times" in site.post(JOBS, data={"model": model}, files=twice).json()["detail"]
+
+
+def test_the_boxes_of_a_video_are_delivered_as_tables(site: Site, video: bytes) -> None:
+    job = awaited(site, submit(site, ("v.mp4", video), model="people", threshold=0.01).headers["location"])
+    table = site.get(job["boxes"])
+    assert table.headers["content-type"].startswith("text/csv")
+    assert table.text.splitlines()[0] == "frame,time,class,score,left,top,right,bottom"
+    lines = site.get(job["boxes"], params={"format": "jsonl"}).text.splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == [*range(8)]
+    images = awaited(site, submit(site, ("a.png", image_bytes())).headers["location"])
+    assert images["boxes"] is None
+    refused = site.get(f"{JOBS}/{images['id']}/boxes")
+    assert refused.status_code == 404 and "only videos of a detector" in refused.json()["detail"]
 
 
 def test_a_result_is_deleted_after_its_delivery_and_not_before(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -79,8 +79,12 @@ def _svg(inner: str, described: str, height: float = HEIGHT) -> str:
 def lines(
     title: str, curves: Mapping[str, Points], x_label: str, y_label: str = "", *, unit: bool = False,
     at: float | None = None, note: str = "", values: Mapping[str, str] | None = None, steps: bool = False,
+    language: Literal["en", "es"] = "en",
 ) -> Markup:  # fmt: skip
-    """Draw lines over each other, with their smoothed last values beside their names."""
+    """Draw lines over each other, with their smoothed last values beside their names.
+
+    What a screen reader says of them is in the `language` in which the names are given.
+    """
     shown = {name: _thinned(points) if not unit else list(points) for name, points in list(curves.items())[:COLOURS]}
     xs = [x for points in shown.values() for x, _y in points]
     axes = _Axes((0.0, 1.0), (0.0, 1.0))
@@ -97,9 +101,12 @@ def lines(
         label = f"{name} {value}".strip() if unit or len(curves) > 1 else value
         keys.append(f'<span class="key"><i class="c{number}"></i>{_(label)}</span>')
         if points:
-            described.append(f"{name} goes from {short(points[0][1])} to {short(points[-1][1])}")
-    first, last = axes.x_ends
-    over = f"{title} from {x_label} {short(first)} to {short(last)}: {'; '.join(described)}."
+            ends = short(points[0][1]), short(points[-1][1])
+            described.append("{} goes from {} to {}".format(name, *ends) if language == "en" else
+                             "{} va de {} a {}".format(name, *ends))  # fmt: skip
+    first, last = map(short, axes.x_ends)
+    span = f"from {x_label} {first} to {last}" if language == "en" else f"de {x_label} {first} a {last}"
+    over = f"{title} {span}: {'; '.join(described)}."
     return figure(title, _svg("".join(parts), over), note, " ".join(keys))
 
 
@@ -169,11 +176,28 @@ def short(value: float) -> str:
 _PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2", "gan": "adversarial", "psnr": "PSNR"}
 
 
-def learning_curves(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> list[Markup]:
+_SPANISH: Final = {
+    "Generator": "Generador", "Discriminator": "Discriminador", "Validation": "Validación", "validation": "validación",
+    "training": "entrenamiento", "step": "paso", "adversarial": "adversaria", "matching": "comparación",
+    "colour": "color", "pixel": "píxel", "overlap": "solapamiento", "fake": "generadas", "real": "reales",
+    "slope": "pendiente", "threshold": "umbral", "recall": "exhaustividad", "precision": "precisión",
+    "large": "grandes", "medium": "medianos", "small": "pequeños",
+}  # fmt: skip
+"""Words of the titles of learning curves, in Spanish; those that are the same are left out."""
+
+
+def learning_curves(
+    rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str], language: Literal["en", "es"] = "en"
+) -> list[Markup]:
     """One chart for the discriminator's losses, one for each other loss, one for each validation score.
 
-    The chart of the score that selects the model bears the remark on the end of the run.
+    The chart of the score that selects the model bears the remark on the end of the run, which is English and stands
+    in English charts alone.
     """
+
+    def said(text: str) -> str:
+        return text if language == "en" else " ".join(_SPANISH.get(word, word) for word in text.split(" "))
+
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     remarks: dict[str, str] = {}
     for row in rows:
@@ -189,7 +213,13 @@ def learning_curves(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]
                     found.setdefault(title, {}).setdefault(label, []).append((float(step), float(value)))
     order = sorted(found, key=lambda title: (title.startswith("Validation"), title.startswith("Discriminator"), title))
     return [
-        lines(title, {name: sorted(p) for name, p in found[title].items()}, "step", note=remarks.get(title, ""))
+        lines(
+            said(title),
+            {said(name): sorted(points) for name, points in found[title].items()},
+            said("step"),
+            note=remarks.get(title, "") if language == "en" else "",
+            language=language,
+        )
         for title in order
     ]
 

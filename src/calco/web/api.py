@@ -32,6 +32,10 @@ B = TypeVar("B", bound=BaseModel)
 Base64: Final = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$"
 
 
+ONE_FILE: Final = {"type": "string", "format": "binary"}
+"""JSON Schema of a file in a form."""
+
+
 class Problem(BaseModel):
     """Why a request was refused: the value, the rule and the remedy, in one line."""
 
@@ -243,13 +247,17 @@ def _described(served: ServedModel, state: str) -> Model:
 
 def _two_bodies(fields: type[BaseModel], body: type[BaseModel], files: tuple[str, ...]) -> dict[str, Any]:
     """Return the OpenAPI of a request that is a form with files, or JSON with these files in base 64."""
+    form = form_of(fields, dict.fromkeys(files, ONE_FILE), needed="image")
+    content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": body.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def form_of(fields: type[BaseModel], files: dict[str, Any], *, needed: str) -> dict[str, Any]:
+    """Return the JSON Schema of a form with fields, and files beside them of which one must be there."""
     form = fields.model_json_schema()
     # A field of a form is there or not; it cannot be null.
     own = {name: {**field, **field.pop("anyOf", [{}])[0]} for name, field in form["properties"].items()}
-    parts = {name: {"type": "string", "format": "binary"} for name in files}
-    form = form | {"properties": own | parts, "required": [*form["required"], "image"]}
-    content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": body.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
+    return form | {"properties": own | files, "required": [*form["required"], needed]}
 
 
 def client_of(request: Request) -> str:

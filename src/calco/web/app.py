@@ -32,7 +32,7 @@ from calco.web.dashboard import crime_routes
 from calco.web.jobs import Jobs
 from calco.web.jobs_api import jobs_routes
 from calco.web.pages import Pages
-from calco.web.refusals import RefusedError, UploadError
+from calco.web.refusals import RefusedError
 from calco.web.service import Studio
 from calco.web.texts import choose_language
 
@@ -258,13 +258,13 @@ class _Request:
         self._is_whole = self._is_gone = False  # the body has come; the client has left before
         self._is_refusing = False
         self._is_faulty = False  # the application answers by a fault of its own
-        self._refused: UploadError | None = None
+        self._refused: RefusedError | None = None
 
     async def run(self, app: App) -> None:
         """Let the application answer; a fault of it is one line on the terminal and a 500 without inner paths."""
         claimed = Headers(scope=self._scope).get("content-length", "0")
         if claimed.isdecimal() and int(claimed) > self._most:
-            self._refused = UploadError("bytes", most=self._most)
+            self._refused = RefusedError("bytes", most=self._most)
         else:
             try:
                 await app(self._scope, self.receive, self.send)
@@ -272,7 +272,7 @@ class _Request:
                 self._is_gone = True
             except Exception as error:
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    self._refused = UploadError("disk")
+                    self._refused = RefusedError("disk")
                 elif self._refused is None and not self._is_gone:
                     LOG.warning("%s %s failed: %s: %s", self._scope["method"], self._scope["path"],
                                 type(error).__name__, error)  # fmt: skip
@@ -302,12 +302,12 @@ class _Request:
             async with asyncio.timeout(until - time.monotonic()):
                 message = await self._receive()
         except TimeoutError:
-            self._refused = UploadError("slow")
+            self._refused = RefusedError("slow")
             raise self._refused from None
         self._is_gone = message["type"] == "http.disconnect"
         self.received += len(message.get("body", b""))
         if self.received > self._most:
-            self._refused = UploadError("bytes", most=self._most)
+            self._refused = RefusedError("bytes", most=self._most)
             raise self._refused
         self._is_whole = not message.get("more_body", False)
         return message

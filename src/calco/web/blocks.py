@@ -24,7 +24,7 @@ from calco.imaging import Image
 from calco.inference.network import overlay_colours
 from calco.report.page import Mark, marks_over, render
 from calco.web.jobs import Jobs
-from calco.web.refusals import QueueFullError, UnknownModelError, UploadError, without_paths
+from calco.web.refusals import RefusedError, without_paths
 from calco.web.service import ServedModel, Studio
 from calco.web.texts import COOKIE, LANGUAGES, Language, choose_language, words
 from calco.web.uploads import read_image, write_image
@@ -83,7 +83,7 @@ def build(pages: Sequence[JobPage], studio: Studio, jobs: Jobs | None, default: 
         with blocks.route(page.job, f"/{page.job}", show_in_navbar=False):
             if STAGES[page.job] == "files":
                 assert jobs is not None
-                _job_page(page, studio, jobs, default)
+                _job_page(page, studio, jobs)
             else:
                 _image_page(page, studio, default)
     return blocks
@@ -150,7 +150,7 @@ def _image_page(page: JobPage, studio: Studio, default: Language) -> None:
     _language_switch(named)
 
 
-def _job_page(page: JobPage, studio: Studio, jobs: Jobs, default: Language) -> None:
+def _job_page(page: JobPage, studio: Studio, jobs: Jobs) -> None:
     """Lay out a page for videos or many images, and connect its event."""
     import gradio as gr
 
@@ -161,32 +161,36 @@ def _job_page(page: JobPage, studio: Studio, jobs: Jobs, default: Language) -> N
         choose = "choose_video" if job == "video" else "choose_images"
         gr.HTML(
             fragment("studio_stage", "en", kind="files", job=job, accept=_ACCEPTED[job], choose=choose,
-                     multiple=job == "many"), **_PLAIN,
+                     multiple=job == "many", masks=any(each.takes_mask for each in page.models)), **_PLAIN,
         )  # fmt: skip
     run = gr.Button("run", elem_classes=["go", "go-run"])
     files, told = gr.File(file_count="multiple", visible=False), gr.Textbox(elem_classes="go")
+    mask = gr.File(visible=False)
 
-    def submit(files: list[str] | None, model: str, request: gr.Request) -> str:
-        language = language_of(request, default)
+    def submit(files: list[str] | None, mask: str | None, model: str, request: gr.Request) -> str:
         paths = [Path(file) for file in files or ()]
-        served = studio.models.get(model)
-        if not paths or served is None:
-            return json.dumps({"error": "error_model" if paths else "error_no_file"})
+        if not paths:
+            return json.dumps({"error": "error_no_file"})
         upload: Any = paths[0] if len(paths) == 1 else _by_name(paths)
+        drawn = Path(mask) if mask else None
         try:
+            served = studio.models.get(model)
+            if served is None:
+                raise RefusedError("page_model")
             client = request.client.host if request.client else ""
-            return json.dumps({"id": jobs.submit(model=served, upload=upload, options={}, client=client)})
-        except QueueFullError:
-            return json.dumps({"error": "error_full"})
+            return json.dumps({
+                "id": jobs.submit(model=served, upload=upload, options={}, client=client, mask=drawn)
+            })  # fmt: skip
         except CalcoError as error:
-            return json.dumps({"error": "error_file", "values": {"reason": reason_of(error, language)}})
+            return json.dumps({"error": "refused", "values": said_of(error)})
         finally:
-            for path in paths:
+            for path in (*paths, *([drawn] if drawn else [])):
                 with contextlib.suppress(OSError):
                     path.unlink()
 
     event = run.click(
-        submit, [files, model], [told], **_QUIETLY, js="(files, model) => [calco.uploaded, model]",
+        submit, [files, mask, model], [told], **_QUIETLY,
+        js="(files, mask, model) => [calco.uploaded, calco.mask, model]",
     )  # fmt: skip
     event.success(None, [told], js="(told) => { calco.submitted(told); }")
     event.failure(None, js="() => { calco.submitted(null); }")
@@ -227,25 +231,21 @@ def _by_name(paths: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def reason_of(error: CalcoError, language: Language) -> str:
-    """Return the sentence of an error for the people of a page: in their language if it has one, without paths."""
-    said = getattr(error, "spanish", "") if language == "es" else ""
-    said = said or without_paths(str(error))
-    return said[:1].upper() + said[1:]
+def said_of(error: CalcoError) -> dict[str, str]:
+    """Return the sentence of an error for the people of a page, in both languages if it has both, without paths."""
+    english = without_paths(str(error))
+    spanish = error.spanish if isinstance(error, RefusedError) else english
+    return {"english": english[:1].upper() + english[1:], "spanish": spanish[:1].upper() + spanish[1:]}
 
 
 def _explained(language: Language, work: Callable[[], str]) -> str:
     """Return the result of some work, or the line that says why there is none."""
     try:
         return work()
-    except QueueFullError:
-        return _error(language, "error_full")
-    except UnknownModelError:
-        return _error(language, "error_model")
-    except UploadError as error:
-        return _error(language, "error_file", reason=reason_of(error, language))
+    except RefusedError as error:
+        return _error(language, "refused", **said_of(error))
     except CalcoError as error:
-        return _error(language, "error_image", reason=reason_of(error, language))
+        return _error(language, "error_image", **said_of(error))
 
 
 def _error(language: Language, key: str, **values: str) -> str:
@@ -264,7 +264,7 @@ class Work:
 
     def __init__(self, studio: Studio, model: ServedModel | None, *, client: str, is_camera: bool = False) -> None:
         if model is None:
-            raise UnknownModelError("this model is not served", "este modelo no está disponible")
+            raise RefusedError("page_model")
         self._studio, self._model, self._client, self._is_camera = studio, model, client, is_camera
 
     def result(self, given: str, count: int, language: Language) -> str:
@@ -295,7 +295,7 @@ class Work:
         try:
             data = base64.b64decode(uri.partition(",")[2], validate=True)
         except (binascii.Error, ValueError) as error:
-            raise UploadError("damaged") from error
+            raise RefusedError("damaged") from error
         return read_image(data, most_pixels=self._studio.most_pixels)
 
     def _translated(self, image: Image, mask: Any, count: int, first: int) -> dict[str, Any]:

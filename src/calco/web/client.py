@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -87,12 +87,14 @@ class Client:
         """
         return RemoteModel(self, name, self.ask("GET", f"/models/{name}").json())
 
-    def submit(self, name: str, file: str | Path, **options: Any) -> "RemoteJob":
+    def submit(self, name: str, file: str | Path, *, mask: str | Path | None = None, **options: Any) -> "RemoteJob":
         """Give the studio a video, or a ZIP of images, to be worked on.
 
         Args:
             name: Name of the model.
             file: The video or the ZIP.
+            mask: What a model that fills holes redraws, white: an image for all, or a ZIP of masks with the names of
+                the images.
             options: Options of the job, such as noise_seed=7; docs/serve.md lists them.
 
         Returns:
@@ -101,10 +103,13 @@ class Client:
         Raises:
             CalcoError: If the studio does not take it.
         """
-        with explained(file, "read"), Path(file).open("rb") as opened:
+        with contextlib.ExitStack() as held:
+            files = {"file": ("upload", _opened(file, held))}
+            if mask is not None:
+                files["mask"] = ("mask", _opened(mask, held))
             fields = {"model": name, **{key: str(value).lower() if isinstance(value, bool) else str(value)
                                         for key, value in options.items() if value is not None}}  # fmt: skip
-            answer = self.ask("POST", "/jobs", data=fields, files={"file": ("upload", opened)})
+            answer = self.ask("POST", "/jobs", data=fields, files=files)
         return RemoteJob(self, str(answer.json()["id"]))
 
     def ask(self, method: str, path: str, *, into: Path | None = None, **options: Any) -> "httpx.Response":
@@ -152,6 +157,11 @@ class Client:
                 f"the studio at {self.url} does not answer ({reason}); start it with calco serve, or check the address"
             ) from error
         return answer
+
+
+def _opened(path: str | Path, held: contextlib.ExitStack) -> BinaryIO:
+    with explained(path, "read"):
+        return held.enter_context(Path(path).open("rb"))
 
 
 def _detail(answer: "httpx.Response") -> str:
@@ -272,6 +282,20 @@ class RemoteJob:
         """
         with replacing(out) as temporary:
             self.client.ask("GET", f"/jobs/{self.id}/result", into=temporary)
+        return Path(out)
+
+    def boxes(self, out: str | Path) -> Path:
+        """Write the objects that a detector has found in a video into a table, and return its path.
+
+        Args:
+            out: The file to write: .csv has a row for each object, .jsonl a line for each frame.
+
+        Raises:
+            CalcoError: If the job has no such table, or it cannot be written.
+        """
+        form = Path(out).suffix.removeprefix(".")
+        with replacing(out) as temporary:
+            self.client.ask("GET", f"/jobs/{self.id}/boxes", into=temporary, params={"format": form})
         return Path(out)
 
     def cancel(self) -> None:

@@ -13,6 +13,7 @@ from calco import journal
 from calco.errors import CalcoError
 from calco.evaluation.metrics import METRICS
 from calco.report.charts import learning_curves
+from calco.web.texts import Language
 
 LOG_NAME: Final = "log.jsonl"
 _DEEP: Final = 3  # levels of folders below the given one in which runs are searched
@@ -78,10 +79,10 @@ class Gallery:
         with self._lock:
             return self._runs().get(address)
 
-    def curves(self, run: ShownRun) -> list[Markup]:
-        """Return the learning curves of a run."""
+    def curves(self, run: ShownRun, language: Language) -> list[Markup]:
+        """Return the learning curves of a run, with their words in a language."""
         with self._lock:
-            return learning_curves(self._rows(run.path / LOG_NAME), _LABELS)
+            return learning_curves(self._rows(run.path / LOG_NAME), _LABELS, language)
 
     def _runs(self) -> dict[str, ShownRun]:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Jobs of the studio: accepted work on videos and many images, in one SQLite store, and the processes that do it.
+"""Jobs of the studio: accepted work on videos and many images, its queue, and the processes that do it.
 
 The studio alone writes the store. Each job has a folder of its own and a process of its own, which reports by lines of
 JSON and ends when the studio does; a job whose process or studio was killed begins again where it stopped.
@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import secrets
 import selectors
 import shutil
@@ -18,79 +17,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol
 
-from calco import imaging
 from calco.errors import CalcoError, DiskError
 from calco.files import explained, make_folder
 from calco.journal import decode, encode
 from calco.outputs import locked_folder
 from calco.records import check_numbers, from_record
-from calco.web.archives import MAGIC, JobError, Limits, check_archive, sentence
-from calco.web.refusals import QueueFullError, RefusedError
+from calco.web.archives import Limits
+from calco.web.job_store import ID, KINDS, JobStore, Kind, State
+from calco.web.job_uploads import recognise, recognise_mask
+from calco.web.refusals import RefusedError, sentence
 
-State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
-Kind: TypeAlias = Literal["video", "images"]
-KINDS: Final[tuple[Kind, ...]] = ("video", "images")
-"""Kinds of jobs. One job of each kind is at work at a time, so that a slow video does not block images."""
-
-_FORMAT: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS jobs (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    state TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    model TEXT NOT NULL,
-    client TEXT NOT NULL,
-    task TEXT NOT NULL,
-    keep INTEGER NOT NULL,
-    count INTEGER NOT NULL DEFAULT 0,
-    total INTEGER,
-    progress REAL NOT NULL DEFAULT 0,
-    code TEXT NOT NULL DEFAULT '',
-    details TEXT NOT NULL DEFAULT '{}',
-    result TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    created REAL NOT NULL,
-    ended REAL,
-    expires REAL
-) STRICT
-"""
-_ID: Final = re.compile(r"[0-9a-f]{32}")
 _ATTEMPTS: Final = 3  # times that a job may be interrupted without having got further
 _STALLED: Final = 900.0  # seconds without a sign of a job's process, after which it is ended
 _LINGER: Final = 120.0  # seconds after its delivery for which a result can be had again: a connection may break
 _OFTEN: Final = 5.0  # seconds between two cleanings
 _NICE: Final = 10  # lower priority of the jobs' processes: images that a person waits for go first
-_FRAME_RATE: Final = 120  # frames per second of the longest video, on the mean
 _PREVIEW: Final = "preview.jpg"
+_TABLES: Final = (".csv", ".jsonl")  # beside a detector's video: a row for each object, a line for each frame
 
 LOG = logging.getLogger(__name__)
-
-
-class JobsFullError(QueueFullError):
-    """There is no room for a further job now."""
-
-    seconds = 30
-
-
-def disk_full() -> JobsFullError:
-    """Return the error for an upload that does not fit on the disk."""
-    return JobsFullError(
-        "the disk of the studio is full, and no job is taken; try again later",
-        "el disco del estudio está lleno y no se aceptan trabajos; inténtalo más tarde",
-    )
-
-
-class UnknownJobError(RefusedError):
-    """There is no job of this id."""
-
-    status = 404
 
 
 class JobModel(Protocol):
@@ -107,6 +57,10 @@ class JobModel(Protocol):
     @property
     def path(self) -> Path:
         """Run, model folder or exported file."""
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether a mask tells it what to redraw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +99,7 @@ class Job:
     spanish: str  # the same in Spanish
     preview: Path | None  # a small JPEG of the newest frame or image
     result: Path | None  # a video or a ZIP, until it is deleted
+    boxes: Mapping[str, Path]  # "csv" and "jsonl" of a detector's video: the objects of each frame
 
 
 class Jobs:
@@ -174,13 +129,13 @@ class Jobs:
         self._held = contextlib.ExitStack()
         self._held.enter_context(locked_folder(self.folder, "calco serve"))
         os.chmod(self.folder, 0o700)  # what people upload is nobody else's
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
         self._closing = False
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            self._store = _open_store(self.folder / "jobs.sqlite")
+            self._store = JobStore(self.folder / "jobs.sqlite")
             self._held.callback(self._store.close)
+            self._lock = self._store.lock
+            self._changed = threading.Condition(self._lock)
             self._recover()
         except BaseException:
             self._held.close()
@@ -218,7 +173,7 @@ class Jobs:
 
     def submit(
         self, *, model: JobModel, upload: Path | Mapping[str, Path], options: Mapping[str, Any] | JobOptions,
-        client: str,
+        client: str, mask: Path | None = None,
     ) -> str:  # fmt: skip
         """Accept a job.
 
@@ -228,36 +183,39 @@ class Jobs:
                 of `incoming` are moved, others copied.
             options: The fields of `JobOptions`.
             client: Address or name of the client, of which only some jobs are taken at a time.
+            mask: What a model that fills holes redraws, white: an image for all frames or images, or a ZIP of masks
+                with the names of the images. A file of `incoming` is moved, another copied.
 
         Returns:
             Its id, which nobody can guess: a client that has it may see and cancel the job.
 
         Raises:
-            JobsFullError: If there is no room for it now, in the queue or on the disk.
-            JobError: If the upload is not taken.
+            RefusedError: If there is no room for it now, in the queue or on the disk, or the upload is not taken.
             CalcoError: If an option is unknown or out of range.
         """
         chosen = options if isinstance(options, JobOptions) else from_record(JobOptions, {**options}, "a job's options")
         _check_fits(chosen, model)
+        if mask is not None and not model.takes_mask:
+            raise RefusedError("mask_model", model=model.name)
         self._check_room(client, 0)
         job_id = secrets.token_hex(16)
         folder = make_folder(self.folder / job_id)
         try:
             kind, names = self._take(upload, folder)
+            if mask is not None:
+                self._move(mask, folder / "mask")
+                recognise_mask(folder / "mask", kind, self.limits)
             self._check_room(client, _bytes_of(folder))
             task = {"kind": kind, "names": names, "model": str(Path(model.path).absolute()), "does": model.kind,
                     "options": asdict(chosen)}  # fmt: skip
             with self._lock:
                 self._check_room(client, 0)  # others may have come meanwhile
-                self._write(
-                    "INSERT INTO jobs (id, state, kind, model, client, task, keep, created) VALUES (?,?,?,?,?,?,?,?)",
-                    job_id, "queued", kind, model.name, client, json.dumps(task), chosen.keep, time.time(),
-                )  # fmt: skip
+                self._store.add(job_id, kind, model=model.name, client=client, task=task, keep=chosen.keep)
                 self._changed.notify_all()
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, DiskError):
-                raise disk_full() from error
+                raise RefusedError("disk") from error
             raise
         return job_id
 
@@ -265,38 +223,33 @@ class Jobs:
         """Return a job.
 
         Raises:
-            UnknownJobError: If there is none of this id, or it was removed for its age.
+            RefusedError: If there is none of this id, or it was removed for its age.
         """
         with self._lock:
-            row = self._row(id)
-            ahead = 0
-            if row["state"] == "queued":
-                waiting = "state IN ('queued', 'running') AND kind = ? AND number < ?"
-                ahead = self._count(waiting, row["kind"], row["number"])
+            row = self._store.row(id)
+            ahead = self._store.ahead(row)
         folder = self.folder / row["id"]
         preview, details = folder / _PREVIEW, json.loads(row["details"])
         result = folder / row["result"] if row["result"] else None
+        boxes = {ending.removeprefix("."): path for ending in _TABLES
+                 if result is not None and (path := result.with_suffix(ending)).is_file()}  # fmt: skip
         return Job(
             id=row["id"], state=row["state"], kind=row["kind"], model=row["model"], progress=row["progress"],
             count=row["count"], total=row["total"], ahead=ahead,
             message=sentence(row["code"], details), spanish=sentence(row["code"], details, spanish=True),
             preview=preview if preview.is_file() else None,
-            result=result if result is not None and result.is_file() else None,
+            result=result if result is not None and result.is_file() else None, boxes=boxes,
         )  # fmt: skip
 
     def cancel(self, id: str) -> None:
         """End a job that waits or runs, or delete the result of one that has ended; its files go at once.
 
         Raises:
-            UnknownJobError: If there is none of this id.
+            RefusedError: If there is none of this id.
         """
         with self._lock:
-            row = self._row(id)
-            self._write(
-                "UPDATE jobs SET state = 'cancelled', ended = ? WHERE id = ? AND state IN ('queued', 'running')",
-                time.time(), id,
-            )  # fmt: skip
-            self._write("UPDATE jobs SET result = NULL, expires = NULL, code = '' WHERE id = ?", id)
+            row = self._store.row(id)
+            self._store.cancel(id)
             process = self._processes.get(id)
             if process is not None:
                 process.kill()
@@ -306,46 +259,31 @@ class Jobs:
 
     def delivered(self, id: str) -> None:
         """Note that a client has the whole result: it is deleted soon, unless the job's options keep it."""
-        with self._lock:
-            self._write(
-                "UPDATE jobs SET expires = ? WHERE id = ? AND state = 'done' AND NOT keep", time.time() + _LINGER, id
-            )
+        self._store.expire(id, time.time() + _LINGER)
 
     def counts(self) -> dict[State, int]:
         """Return the number of jobs in each state."""
-        with self._lock:
-            rows = self._store.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
-        return dict(rows)
+        return self._store.counts()
 
     # ---- Uploads ----
 
     def _check_room(self, client: str, more: int) -> None:
         """Check that a job with so many bytes more has room."""
         with self._lock:
-            live = "state IN ('queued', 'running')"
-            if self._count(live) >= self.most:
-                raise JobsFullError(
-                    f"{self.most} jobs are waiting, and no more are taken; try again later",
-                    f"hay {self.most} trabajos en espera y no se aceptan más; inténtalo más tarde",
-                )
-            if self._count(f"{live} AND client = ?", client) >= self.most_per_client:
-                raise JobsFullError(
-                    f"{self.most_per_client} of your jobs are waiting, and no more are taken; wait for one to end",
-                    f"tienes {self.most_per_client} trabajos en espera y no se aceptan más; espera a uno",
-                )
+            if self._store.live() >= self.most:
+                raise RefusedError("jobs", most=self.most)
+            if self._store.live(client) >= self.most_per_client:
+                raise RefusedError("jobs_client", most=self.most_per_client)
         if _bytes_of(self.folder) + more > self.keep_bytes:
             self._clean_by_size(more)
             if _bytes_of(self.folder) + more > self.keep_bytes:
-                raise JobsFullError(
-                    "there is no room for another upload now; try again later",
-                    "no hay espacio para otro archivo ahora; inténtalo más tarde",
-                )
+                raise RefusedError("jobs_room")
 
     def _take(self, upload: Path | Mapping[str, Path], folder: Path) -> tuple[Kind, dict[str, str]]:
         """Move or copy an upload into a job's folder; return its kind, and the client's names of files there."""
         if isinstance(upload, Mapping):
             if len(upload) > self.limits.images:
-                raise JobError("count", most=self.limits.images)
+                raise RefusedError("count", most=self.limits.images)
             names = {f"{number:06d}": name for number, name in enumerate(upload)}
             for own, path in zip(names, upload.values(), strict=True):
                 self._move(path, make_folder(folder / "input") / own)
@@ -361,49 +299,24 @@ class Jobs:
             else:
                 shutil.copyfile(source, target)
 
-    # ---- The store ----
-
-    def _write(self, statement: str, *values: object) -> int:
-        """Change the store; return the number of rows that were changed."""
-        with self._lock:
-            try:
-                return self._store.execute(statement, values).rowcount
-            except sqlite3.OperationalError as error:
-                raise DiskError(f"cannot write {self.folder / 'jobs.sqlite'}: {error}; free some space") from error
-
-    def _count(self, where: str, *values: object) -> int:
-        return int(self._store.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()[0])
-
-    def _row(self, id: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = None
-        if _ID.fullmatch(id):
-            row = self._store.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
-        if row is None:
-            raise UnknownJobError(
-                "there is no such job, or it was removed for its age; upload again",
-                "no existe ese trabajo, o se borró por su antigüedad; sube el archivo de nuevo",
-            )
-        return row
-
     def _recover(self) -> None:
         """Put jobs that a killed studio left at work into the queue again, and remove what belongs to no job."""
-        for row in self._store.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall():
-            self._interrupted(row["id"], row["attempts"], "the studio was ended")
-        rows = self._store.execute("SELECT id, state, result FROM jobs").fetchall()
-        known = {row["id"]: row for row in rows}
+        for row in self._store.every():
+            if row["state"] == "running":
+                self._interrupted(row["id"], row["attempts"], "the studio was ended")
+        known = {row["id"]: row for row in self._store.every()}
         shutil.rmtree(self.folder / "uploads", ignore_errors=True)
         for path in self.folder.iterdir():
-            if path.is_dir() and _ID.fullmatch(path.name):
-                row = known.get(path.name)
-                if row is None:
+            if path.is_dir() and ID.fullmatch(path.name):
+                if path.name not in known:
                     shutil.rmtree(path, ignore_errors=True)
-                elif row["state"] not in ("queued", "running"):
-                    _tidy(path, row["result"])
+                elif known[path.name]["state"] not in ("queued", "running"):
+                    _tidy(path, known[path.name]["result"])
 
     def _interrupted(self, id: str, attempts: int, reason: str) -> None:
         """Let an interrupted job begin again where it stopped, unless that has led nowhere too often."""
         if attempts < _ATTEMPTS:
-            self._write("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", id)
+            self._store.wait_again(id, counted=True)
             return
         self._end(id, {"state": "failed", "code": "interrupted", "details": {"times": attempts, "reason": reason}})
 
@@ -412,11 +325,7 @@ class Jobs:
         state, result = heard["state"], heard.get("result")
         if state != "done":
             _tidy(self.folder / id, None)  # first: it makes room for what follows where the disk is full
-        changed = self._write(
-            "UPDATE jobs SET state = ?, result = ?, code = ?, details = ?, ended = ?, "
-            "progress = CASE ? WHEN 'done' THEN 1 ELSE progress END WHERE id = ? AND state = 'running'",
-            state, result, heard["code"], json.dumps(heard["details"]), time.time(), state, id,
-        )  # fmt: skip
+        changed = self._store.end(id, heard)
         _tidy(self.folder / id, result if changed and state == "done" else None)
 
     # ---- The processes ----
@@ -427,9 +336,7 @@ class Jobs:
             with self._lock:
                 if self._closing:
                     return
-                row = self._store.execute(
-                    "SELECT * FROM jobs WHERE state = 'queued' AND kind = ? ORDER BY number LIMIT 1", (kind,)
-                ).fetchone()
+                row = self._store.next(kind)
                 if row is None:
                     self._changed.wait()
                     continue
@@ -442,15 +349,14 @@ class Jobs:
 
     def _do(self, row: sqlite3.Row) -> None:
         """Do one job in a process of its own."""
-        id, attempts = row["id"], row["attempts"] + 1
+        id = row["id"]
         with self._lock:
-            if not self._write("UPDATE jobs SET state = 'running', attempts = ? WHERE id = ? AND state = 'queued'",
-                               attempts, id):  # fmt: skip
+            if not self._store.begin(id):
                 return  # cancelled meanwhile
             try:
                 process = self._processes[id] = self._start()
             except OSError:
-                self._write("UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ?", id)
+                self._store.wait_again(id, counted=False)
                 raise
         heard: dict[str, Any] | None = None
         try:
@@ -469,17 +375,17 @@ class Jobs:
 
     def _note_end(self, id: str, returncode: int, heard: dict[str, Any] | None, *, closing: bool) -> None:
         """Note how a job's process ended."""
-        row = self._row(id)
+        row = self._store.row(id)
         if row["state"] != "running":
             _tidy(self.folder / id, None)
         elif heard is not None:
             self._end(id, heard)
         elif closing:
-            self._write("UPDATE jobs SET state = 'queued', attempts = max(0, attempts - 1) WHERE id = ?", id)
+            self._store.wait_again(id, counted=False)
         else:
             self._interrupted(id, row["attempts"], _cause(returncode))
 
-    def _insist(self, call: Any) -> None:
+    def _insist(self, call: Callable[[], object]) -> None:
         """Call a function that writes the store until the disk takes it."""
         while True:
             try:
@@ -526,17 +432,8 @@ class Jobs:
                 for heard in filter(None, map(decode, lines)):
                     if "state" in heard:
                         return heard
-                    self._note_progress(id, heard)
-
-    def _note_progress(self, id: str, heard: Mapping[str, Any]) -> None:
-        """Note how much is done; what got further than ever before may be interrupted again."""
-        count, total, share = heard["count"], heard["total"], heard["progress"]
-        with contextlib.suppress(DiskError):  # the next one may fit
-            self._write(
-                "UPDATE jobs SET attempts = CASE WHEN ? > progress THEN 1 ELSE attempts END, count = ?, total = ?, "
-                "progress = max(progress, ?), code = ?, details = ? WHERE id = ? AND state = 'running'",
-                share, count, total, share, heard["code"], json.dumps(heard["details"]), id,
-            )  # fmt: skip
+                    with contextlib.suppress(DiskError):  # the next one may fit
+                        self._store.note_progress(id, heard)
 
     # ---- Cleaning ----
 
@@ -554,82 +451,26 @@ class Jobs:
 
     def clean(self) -> None:
         """Remove jobs that ended too long ago, results that were delivered, and the oldest ones above the room."""
-        now = time.time()
         with self._lock:
-            for row in self._store.execute("SELECT id FROM jobs WHERE expires < ?", (now,)).fetchall():
+            for row in self._store.expired():
                 self._forget_result(row["id"], "delivered")
-            old = self._store.execute(
-                "SELECT id FROM jobs WHERE ended < ? AND state NOT IN ('queued', 'running')",
-                (now - self.keep_hours * 3600,),
-            ).fetchall()
-            for row in old:
+            for row in self._store.ended_before(time.time() - self.keep_hours * 3600):
                 if row["id"] not in self._processes:
                     shutil.rmtree(self.folder / row["id"], ignore_errors=True)
-                    self._write("DELETE FROM jobs WHERE id = ?", row["id"])
+                    self._store.remove(row["id"])
         self._clean_by_size(0)
 
     def _clean_by_size(self, more: int) -> None:
         """Delete the oldest results until so many bytes more have room."""
         with self._lock:
-            rows = self._store.execute("SELECT id FROM jobs WHERE result IS NOT NULL ORDER BY ended").fetchall()
-            for row in rows:
+            for row in self._store.with_results():
                 if _bytes_of(self.folder) + more <= self.keep_bytes:
                     return
                 self._forget_result(row["id"], "room")
 
     def _forget_result(self, id: str, code: str) -> None:
-        self._write("UPDATE jobs SET result = NULL, expires = NULL, code = ?, details = '{}' WHERE id = ?", code, id)
+        self._store.forget_result(id, code)
         shutil.rmtree(self.folder / id, ignore_errors=True)
-
-
-def recognise(path: Path, limits: Limits) -> Kind:
-    """Return the kind of an upload by its content, from its header; name it by the ending of its content.
-
-    Raises:
-        JobError: If it is of no kind, holds too much, or is an archive that is refused.
-    """
-    with path.open("rb") as file:
-        head = file.read(4)
-    if head in MAGIC:
-        check_archive(path, limits)
-        path.rename(path.with_suffix(".zip"))
-        return "images"
-    try:
-        ending = imaging.true_ending(path)
-    except CalcoError:
-        check_video(path, limits)
-        path.rename(path.with_suffix(".video"))
-        return "video"
-    path = path.rename(path.with_suffix(ending))
-    size = imaging.header_size_wh(path)
-    if size is not None and size[0] * size[1] > limits.pixels:
-        raise _too_large(size, limits)
-    return "video" if imaging.several_in(path) == "frames" else "images"
-
-
-def check_video(path: Path, limits: Limits) -> None:
-    """Read the length and the size of a video from its container, and refuse what is too long or too large."""
-    from calco.video.reading import Video  # without PyAV until somebody sends a video
-
-    try:
-        video = Video(path)
-    except CalcoError as error:
-        raise JobError("not_known") from error
-    if video.size[0] * video.size[1] > limits.pixels:
-        raise _too_large(video.size, limits)
-    check_length(video.duration or 0.0, video.frames_hint or 0, limits)
-
-
-def check_length(seconds: float | Fraction, frames: int, limits: Limits) -> None:
-    """Refuse a video that is too long, or has too many frames."""
-    if seconds > limits.video_seconds:
-        raise JobError("long", minutes=float(seconds) / 60, most=limits.video_seconds / 60)
-    if frames > limits.video_seconds * _FRAME_RATE:
-        raise JobError("frames", most=round(limits.video_seconds * _FRAME_RATE))
-
-
-def _too_large(size_wh: tuple[int, int], limits: Limits) -> JobError:
-    return JobError("pixels", width=size_wh[0], height=size_wh[1], most=limits.pixels)
 
 
 def _check_fits(options: JobOptions, model: JobModel) -> None:
@@ -640,32 +481,16 @@ def _check_fits(options: JobOptions, model: JobModel) -> None:
             raise CalcoError(f"{name} does not serve {model.name}, which is a {model.kind}; leave it out")
 
 
-def _open_store(path: Path) -> sqlite3.Connection:
-    """Open the store, made if need be; its changes are in a log beside it, which survives a kill."""
-    try:
-        store = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        store.row_factory = sqlite3.Row
-        store.execute("PRAGMA journal_mode = WAL")
-        store.execute("PRAGMA synchronous = NORMAL")
-        version = store.execute("PRAGMA user_version").fetchone()[0]
-        if version > _FORMAT:
-            store.close()
-            raise CalcoError(f"{path} is of format {version}, and this Calco reads {_FORMAT}; update Calco")
-        store.execute(_SCHEMA)
-        store.execute(f"PRAGMA user_version = {_FORMAT}")
-    except sqlite3.Error as error:
-        raise CalcoError(f"cannot use {path}: {error}; move it away, or name another folder") from error
-    return store
-
-
 def _tidy(folder: Path, result: str | None) -> None:
-    """Remove a job's folder; with a result all in it but that and the preview."""
+    """Remove a job's folder; with a result all in it but that, its tables and the preview."""
     if result is None:
         shutil.rmtree(folder, ignore_errors=True)
         return
+    stem = result.partition(".")[0]
+    kept = {result, _PREVIEW, *(f"{stem}{ending}" for ending in _TABLES)}
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if path.name not in (result, _PREVIEW):
+            if path.name not in kept:
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:

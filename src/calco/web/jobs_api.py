@@ -16,17 +16,26 @@ from starlette.datastructures import UploadFile
 from starlette.types import Message, Receive, Scope, Send
 
 from calco.errors import CalcoError
-from calco.web.api import PROBLEMS, ROOT, checked, client_of
-from calco.web.jobs import Job, JobOptions, Jobs, disk_full
+from calco.web.api import ONE_FILE, PROBLEMS, ROOT, checked, client_of, form_of
+from calco.web.jobs import Job, JobOptions, Jobs
+from calco.web.refusals import RefusedError
 from calco.web.service import Studio
 from calco.web.texts import choose_language
 
 _MEDIA: Final = {".mp4": "video/mp4", ".zip": "application/zip"}
+_TABLES: Final = {"csv": "text/csv", "jsonl": "application/jsonl"}
 _FIELD_BYTES: Final = 10_000  # of a field of the form that is not a file
 _GONE: Final[dict[int | str, dict[str, Any]]] = {
     404: PROBLEMS[404] | {"description": "There is no such job, or it has no result or preview yet."},
     410: PROBLEMS[404] | {"description": "The result was delivered and deleted, or the job failed or was cancelled."},
 }
+
+
+_LINKS: Final = {
+    name: {"operationId": f"{name}_job", "parameters": {"id": "$response.body#/id"}}
+    for name in ("get", "cancel", "result_of", "boxes_of", "preview_of")
+}
+"""What can be asked of a job that was accepted, by its id."""
 
 
 class JobFields(BaseModel, extra="forbid"):
@@ -58,42 +67,49 @@ class JobState(BaseModel):
     message: str
     preview: str | None
     result: str | None
+    boxes: Annotated[str | None, Field(description="The objects of each frame, of a detector's video that is done.")]
 
 
 def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
     """Return the routes of jobs."""
     router = APIRouter(prefix=f"{ROOT}/jobs", responses={code: PROBLEMS[code] for code in (401, 403)})
-    form = JobFields.model_json_schema()
-    file: dict[str, Any] = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
-    form |= {"properties": form["properties"] | {"file": file}, "required": [*form["required"], "file"]}
+    file: dict[str, Any] = {"type": "array", "items": ONE_FILE, "minItems": 1}
+    form = form_of(JobFields, {"file": file, "mask": ONE_FILE}, needed="file")
     body = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 
     @router.post(
         "", status_code=202, response_model=JobState, openapi_extra={"requestBody": body},
-        responses={code: PROBLEMS[code] for code in (400, 404, 408, 413, 415, 422, 503)},
+        responses={code: PROBLEMS[code] for code in (400, 404, 408, 413, 415, 422, 503)} | {202: {"links": _LINKS}},
     )  # fmt: skip
     async def submit(request: Request, response: Response) -> JobState:
-        """Accept a job: a video, an image, a ZIP of images, or several images, each in a field `file`."""
-        async with _form(request, jobs) as (fields, files):
+        """Accept a job: a video, an image, a ZIP of images, or several images, each in a field `file`.
+
+        The field `mask` holds what a model that fills holes redraws, white: an image for all frames or images, or a ZIP
+        of masks with the names of the images.
+        """
+        async with _form(request, jobs) as (fields, files, mask):
             served = studio.find(fields.model)
             options = JobOptions(**fields.model_dump(exclude={"model"}))
-            call = partial(_submit, jobs, files, model=served, options=options, client=client_of(request))
+            call = partial(_submit, jobs, files, mask, model=served, options=options, client=client_of(request))
             job = jobs.get(await run_in_threadpool(call))
         response.headers["Location"] = f"{ROOT}/jobs/{job.id}"
         return _described(job, request)
 
-    @router.get("/{id}", responses={404: _GONE[404], 422: PROBLEMS[422]})
+    @router.get("/{id}", operation_id="get_job", responses={404: _GONE[404], 422: PROBLEMS[422]})
     def state(id: str, request: Request) -> JobState:
         """Return the state of a job."""
         return _described(jobs.get(id), request)
 
-    @router.delete("/{id}", status_code=204, responses={404: _GONE[404], 422: PROBLEMS[422]})
+    @router.delete("/{id}", operation_id="cancel_job", status_code=204, responses={404: _GONE[404], 422: PROBLEMS[422]})
     def cancel(id: str) -> None:
         """End a job, or delete the result of one that has ended; its files go at once."""
         jobs.cancel(id)
 
     @router.get(
-        "/{id}/result", response_class=Response, responses=_GONE | {422: PROBLEMS[422], 200: _files(*_MEDIA.values())}
+        "/{id}/result",
+        operation_id="result_of_job",
+        response_class=Response,
+        responses=_GONE | {422: PROBLEMS[422], 200: _files(*_MEDIA.values())},
     )
     def result(id: str, request: Request) -> Response:
         """Return the result, a video or a ZIP; parts of it by Range. It is deleted after its delivery."""
@@ -106,18 +122,23 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
         return _Result(job.result, _MEDIA[job.result.suffix], name, partial(jobs.delivered, id))
 
     @router.get(
-        "/{id}/preview", response_class=Response,
+        "/{id}/boxes", operation_id="boxes_of_job", response_class=Response,
+        responses={404: _GONE[404], 422: PROBLEMS[422], 200: _files(*_TABLES.values())},
+    )  # fmt: skip
+    def boxes(id: str, format: Literal["csv", "jsonl"] = "csv") -> Response:
+        """Return the objects that a detector has found in a video: a row for each, or a line of JSON for each frame."""
+        job = jobs.get(id)
+        if format not in job.boxes:
+            raise HTTPException(404, "the job has no table of boxes: only videos of a detector have one when done")
+        return FileResponse(job.boxes[format], media_type=_TABLES[format], filename=f"{job.model}-{id[:8]}.{format}")
+
+    @router.get(
+        "/{id}/preview", operation_id="preview_of_job", response_class=Response,
         responses={404: _GONE[404], 422: PROBLEMS[422], 200: _files("image/jpeg")},
     )  # fmt: skip
     def preview(id: str) -> Response:
         """Return a small image of the newest frame or image."""
-        job = jobs.get(id)
-        data = None
-        with contextlib.suppress(OSError):  # removed meanwhile
-            data = job.preview.read_bytes() if job.preview is not None else None
-        if data is None:
-            raise HTTPException(404, "the job has no preview now")
-        return Response(data, media_type="image/jpeg")
+        return Response(_shown(jobs.get(id)), media_type="image/jpeg")
 
     return router
 
@@ -131,56 +152,74 @@ def _message(job: Job, request: Request) -> str:
     return job.spanish if is_spanish else job.message
 
 
+def _shown(job: Job) -> bytes:
+    """Return the preview of a job."""
+    if job.preview is not None:
+        with contextlib.suppress(OSError):  # removed meanwhile
+            return job.preview.read_bytes()
+    raise HTTPException(404, "the job has no preview now")
+
+
 def _described(job: Job, request: Request) -> JobState:
     here = f"{ROOT}/jobs/{job.id}"
     return JobState(
         id=job.id, state=job.state, kind=job.kind, model=job.model, progress=job.progress, count=job.count,
         total=job.total, ahead=job.ahead, message=_message(job, request),
         preview=f"{here}/preview" if job.preview else None, result=f"{here}/result" if job.result else None,
+        boxes=f"{here}/boxes" if job.boxes else None,
     )  # fmt: skip
 
 
 @contextlib.asynccontextmanager
-async def _form(request: Request, jobs: Jobs) -> AsyncIterator[tuple[JobFields, list[UploadFile]]]:
-    """Read the form of a job; its files are gone at the end."""
+async def _form(request: Request, jobs: Jobs) -> AsyncIterator[tuple[JobFields, list[UploadFile], UploadFile | None]]:
+    """Read the form of a job: its fields, its files, and its mask; the files are gone at the end."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
         raise HTTPException(415, "the body must be multipart/form-data, with a file in the field file")
     most = jobs.limits.images
     try:
-        form = await request.form(max_files=most, max_fields=len(JobFields.model_fields), max_part_size=_FIELD_BYTES)
+        form = await request.form(
+            max_files=most + 1, max_fields=len(JobFields.model_fields), max_part_size=_FIELD_BYTES
+        )
     except OSError as error:  # of the folder for temporary files
-        raise disk_full() from error
+        raise RefusedError("disk") from error
     try:
-        texts, files = dict[str, str](), list[UploadFile]()
+        texts, files, masks = dict[str, str](), list[UploadFile](), list[UploadFile]()
         for name, value in form.multi_items():
-            if (name == "file") != isinstance(value, UploadFile):
-                raise CalcoError(f"{name[:60]} is {'text' if name == 'file' else 'a file'}; it must be the other")
+            if (name in ("file", "mask")) != isinstance(value, UploadFile):
+                given = "a file" if isinstance(value, UploadFile) else "text"
+                raise CalcoError(f"{name[:60]} is {given}; it must be the other")
             if isinstance(value, UploadFile):
-                files.append(value)
+                (files if name == "file" else masks).append(value)
             else:
                 texts[name] = value
         if not files:
             raise CalcoError("file is missing; send a video, images or a ZIP in the field file")
-        yield checked(partial(JobFields.model_validate, texts)), files
+        if len(masks) > 1:
+            raise CalcoError(f"mask is there {len(masks)} times; send one image for all, or a ZIP of masks")
+        yield checked(partial(JobFields.model_validate, texts)), files, masks[0] if masks else None
     finally:
         await form.close()
 
 
-def _submit(jobs: Jobs, files: list[UploadFile], **how: Any) -> str:
+def _submit(jobs: Jobs, files: list[UploadFile], mask: UploadFile | None, **how: Any) -> str:
     """Write the files of a form where jobs are, and accept the job."""
     with contextlib.ExitStack() as held:
-        paths: dict[str, Path] = {}
-        for number, file in enumerate(files, 1):
-            name = (file.filename or "image").replace("\\", "/").rpartition("/")[2][:200]
+
+        def copied(file: UploadFile) -> Path:
             path = held.enter_context(jobs.incoming())
             try:
                 with path.open("wb") as copy:
                     shutil.copyfileobj(file.file, copy, 1 << 20)
             except OSError as error:
-                raise disk_full() from error
-            paths[name if name not in paths else f"{number}-{name}"] = path
+                raise RefusedError("disk") from error
+            return path
+
+        paths: dict[str, Path] = {}
+        for number, file in enumerate(files, 1):
+            name = (file.filename or "image").replace("\\", "/").rpartition("/")[2][:200]
+            paths[name if name not in paths else f"{number}-{name}"] = copied(file)
         upload = next(iter(paths.values())) if len(paths) == 1 else paths
-        return jobs.submit(upload=upload, **how)
+        return jobs.submit(upload=upload, mask=None if mask is None else copied(mask), **how)
 
 
 class _Result(FileResponse):

@@ -32,8 +32,8 @@ from calco.files import read_json
 from calco.report.page import render
 from calco.web.blocks import FOR_ANY_MODEL, STAGES, JobPage, build, labels, language_of, theme
 from calco.web.gallery import Gallery, ShownRun
-from calco.web.jobs import Job, Jobs, UnknownJobError
-from calco.web.refusals import without_paths
+from calco.web.jobs import Job, Jobs
+from calco.web.refusals import RefusedError, without_paths
 from calco.web.service import ServedModel, Studio
 from calco.web.texts import LANGUAGES, Language, text, words
 
@@ -137,6 +137,7 @@ class Pages:
             router.post(f"{PATH}/jobs/{{job_id}}/cancel")(self.cancel)
             get(f"{PATH}/jobs/{{job_id}}/preview")(self.preview)
             get(f"{PATH}/jobs/{{job_id}}/result")(self.result)
+            get(f"{PATH}/jobs/{{job_id}}/boxes")(self.boxes)
         if self._gallery is not None:
             get("/runs")(self.runs)
             get("/runs/live")(self.live)
@@ -240,23 +241,22 @@ class Pages:
         language = self._language(request)
         try:
             job = self._found(job_id)
-        except UnknownJobError:
+        except RefusedError:
             html = self._task(language, state="failed", key="error_job")
             return HTMLResponse(html, 404, headers=_LIVE)
-        said = job.spanish if language == "es" else job.message
-        values: dict[str, Any] = {}
-        if job.state == "failed":
-            values = {"key": "failed", "values": {"reason": without_paths(said)}}
+        said = {"english": without_paths(job.message), "spanish": without_paths(job.spanish)}
+        values: dict[str, Any] = {"key": "failed", "values": said} if job.state == "failed" else {"values": said}
         base = f"{PATH}/jobs/{job.id}"
         html = self._task(
-            language, state=job.state, percent=round(100 * job.progress), message=said if job.state != "failed" else "",
+            language, state=job.state, percent=round(100 * job.progress),
             preview=f"{base}/preview?{job.count}" if job.preview else "", result=f"{base}/result" if job.result else "",
-            video=job.result is not None and job.result.suffix == ".mp4", **values,
+            video=job.result is not None and job.result.suffix == ".mp4",
+            boxes=f"{base}/boxes" if "csv" in job.boxes else "", **values,
         )  # fmt: skip
         return HTMLResponse(html, headers=_LIVE)
 
     def _task(self, language: Language, **values: Any) -> str:
-        given = {"percent": 0, "message": "", "preview": "", "result": "", "video": False, "values": {}, "key": ""}
+        given = {"percent": 0, "preview": "", "result": "", "video": False, "boxes": "", "values": {}, "key": ""}
         return render("studio_task", language=language, words=words(language), **{**given, **values})
 
     def _found(self, job_id: str) -> Job:
@@ -268,7 +268,7 @@ class Pages:
         assert self._jobs is not None
         try:
             self._jobs.cancel(job_id)
-        except UnknownJobError:
+        except RefusedError:
             return Response(status_code=404)
         return Response(status_code=204)
 
@@ -276,7 +276,7 @@ class Pages:
         """Answer with the newest frame of a job."""
         try:
             path = self._found(job_id).preview
-        except UnknownJobError:
+        except RefusedError:
             path = None
         if path is None:
             return Response(status_code=404)
@@ -286,7 +286,7 @@ class Pages:
         """Answer with the result of a job; a download of the whole lets it be deleted soon."""
         try:
             job = self._found(job_id)
-        except UnknownJobError:
+        except RefusedError:
             return self._missing(self._language(request))
         if job.result is None:
             return self._missing(self._language(request))
@@ -295,6 +295,16 @@ class Pages:
         name = f"calco-{job.model}{job.result.suffix}"
         assert self._jobs is not None
         return _Delivered(job.result, filename=name, done=partial(self._jobs.delivered, job_id))
+
+    def boxes(self, job_id: str, request: Request) -> Response:
+        """Answer with the table of the objects that a job has found in a video."""
+        try:
+            job = self._found(job_id)
+        except RefusedError:
+            return self._missing(self._language(request))
+        if "csv" not in job.boxes:
+            return self._missing(self._language(request))
+        return FileResponse(job.boxes["csv"], media_type="text/csv", filename=f"calco-{job.model}.csv")
 
     # ---- Runs ----
 
@@ -316,7 +326,7 @@ class Pages:
             return self._missing(language)
         return HTMLResponse(
             self._html("studio_run", language, "/runs", title=f"{run.name} · Calco", title_key="", run=run,
-                       curves=self._gallery.curves(run)), headers=_LIVE,
+                       curves=self._gallery.curves(run, language)), headers=_LIVE,
         )  # fmt: skip
 
     def live(self, request: Request, address: str = "") -> Response:
@@ -328,7 +338,7 @@ class Pages:
             return self._missing(language)
         html = render(
             "studio_live", language=language, words=words(language), root="", run=run, runs=self._gallery.runs(),
-            curves=self._gallery.curves(run) if run else [],
+            curves=self._gallery.curves(run, language) if run else [],
         )  # fmt: skip
         return HTMLResponse(html, headers=_LIVE)
 

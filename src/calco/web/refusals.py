@@ -1,49 +1,68 @@
-"""Refusals: what the studio says to a client, in English and Spanish, and by a status of HTTP."""
+"""Refusals: what the studio says to people and programs, in English and Spanish, and by a status of HTTP."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from calco.errors import CalcoError
 
 _PATH: Final = re.compile(r"(?<![\w:/.])(?:~|\.{0,2})(?:/[^\s/:;,()'\"]+){2,}")
 
-
-class RefusedError(CalcoError):
-    """A request is not answered as asked.
-
-    Attributes:
-        status: Status of HTTP.
-        seconds: Seconds after which to ask again; 0 if that does not help.
-        spanish: The message in Spanish.
-    """
-
-    status = 422
-    seconds = 0
-
-    def __init__(self, english: str, spanish: str) -> None:
-        super().__init__(english)
-        self.spanish = spanish
-
-
-class QueueFullError(RefusedError):
-    """The studio takes no further work now; the same request succeeds later."""
-
-    status = 503
-    seconds = 2
-
-
-class TooSlowError(QueueFullError):
-    """A request was not answered in the time that is allowed."""
-
-
-class UnknownModelError(RefusedError):
-    """A request names a model that is not served."""
-
-    status = 404
-
-
-# Reason => status of HTTP, the sentence in English and in Spanish.
-_UPLOADS: Final[dict[str, tuple[int, str, str]]] = {
+REASONS: Final[dict[str, tuple[int, str, str]]] = {
+    # No room or time now.
+    "queue": (
+        503,
+        "{most} requests are waiting already; ask again in some seconds",
+        "ya hay {most} pedidos en espera; prueba de nuevo en unos segundos",
+    ),
+    "client": (
+        503,
+        "you have {most} requests waiting already; wait for their answers",
+        "ya tienes {most} pedidos en espera; espera a que respondan",
+    ),
+    "large": (
+        503,
+        "many large images are waiting already; ask again in some seconds",
+        "ya hay muchas imágenes grandes en espera; prueba de nuevo en unos segundos",
+    ),
+    "time": (
+        503,
+        "there was no answer within {seconds:g} seconds; ask again, or send a smaller image",
+        "no hubo respuesta en {seconds:g} segundos; prueba de nuevo, o envía una imagen más pequeña",
+    ),
+    "stopping": (
+        503,
+        "the studio is stopping; ask again when it has started",
+        "el estudio se está cerrando; prueba de nuevo cuando haya iniciado",
+    ),
+    "jobs": (
+        503,
+        "{most} jobs are waiting, and no more are taken; try again later",
+        "hay {most} trabajos en espera y no se aceptan más; inténtalo más tarde",
+    ),
+    "jobs_client": (
+        503,
+        "{most} of your jobs are waiting, and no more are taken; wait for one to end",
+        "tienes {most} trabajos en espera y no se aceptan más; espera a uno",
+    ),
+    "jobs_room": (
+        503,
+        "there is no room for another upload now; try again later",
+        "no hay espacio para otro archivo ahora; inténtalo más tarde",
+    ),
+    # What is not there.
+    "no_model": (
+        404,
+        "there is no {kind} {name!r}; those that are served: {known}",
+        "no hay ningún modelo {name!r} de esa clase; los que hay: {known}",
+    ),
+    "page_model": (404, "this model is gone; reload the page", "este modelo ya no está; vuelve a cargar la página"),
+    "no_job": (
+        404,
+        "there is no such job, or it was removed for its age; upload again",
+        "no existe ese trabajo, o se borró por su antigüedad; sube el archivo de nuevo",
+    ),
+    # Uploads.
     "empty": (422, "the upload is empty; choose a file", "el archivo está vacío; elige otro"),
     "kind": (
         415,
@@ -85,22 +104,174 @@ _UPLOADS: Final[dict[str, tuple[int, str, str]]] = {
         "the upload came too slowly and was ended; send it again over a faster connection",
         "el archivo llegó demasiado despacio y se interrumpió; envíalo de nuevo con una conexión más rápida",
     ),
+    # Archives, videos and masks of jobs.
+    "archive_damaged": (
+        422,
+        "the ZIP is cut off or damaged ({reason}); pack and upload it again",
+        "el ZIP está incompleto o dañado ({reason}); comprímelo y súbelo de nuevo",
+    ),
+    "archive_empty": (
+        422,
+        "the ZIP holds no image; pack JPEG, PNG or other images",
+        "el ZIP no contiene imágenes; comprime imágenes JPEG, PNG u otras",
+    ),
+    "archive_name": (
+        422,
+        "the ZIP names a file outside itself ({name}); pack the images without absolute names and without ..",
+        "el ZIP nombra un archivo fuera de sí mismo ({name}); comprime las imágenes sin rutas absolutas y sin ..",
+    ),
+    "archive_link": (
+        422,
+        "the ZIP holds a link or a device ({name}); pack the images themselves",
+        "el ZIP contiene un enlace o un dispositivo ({name}); comprime las imágenes mismas",
+    ),
+    "archive_encrypted": (
+        422,
+        "the ZIP is encrypted ({name}); pack the images without a password",
+        "el ZIP está cifrado ({name}); comprime las imágenes sin contraseña",
+    ),
+    "archive_nested": (
+        422,
+        "the ZIP holds another archive ({name}); pack its images themselves",
+        "el ZIP contiene otro archivo comprimido ({name}); comprime directamente las imágenes",
+    ),
+    "archive_count": (
+        413,
+        "the ZIP holds more than {most:,} files; upload them in several parts",
+        "el ZIP contiene más de {most:,} archivos; súbalos en varias partes",
+    ),
+    "archive_bytes": (
+        413,
+        "the ZIP unpacks to more than {most:,} MB; upload the images in several parts",
+        "el ZIP descomprimido ocupa más de {most:,} MB; sube las imágenes en varias partes",
+    ),
+    "archive_bomb": (
+        413,
+        "the ZIP unpacks to {ratio:,} times its size ({name}), which no photograph does; pack the images again",
+        "el ZIP se descomprime a {ratio:,} veces su tamaño ({name}), como ninguna fotografía; comprime las imágenes de "
+        "nuevo",
+    ),
+    "count": (
+        413,
+        "the upload holds more than {most:,} images; upload them in several parts",
+        "hay más de {most:,} imágenes; súbalas en varias partes",
+    ),
+    "none": (
+        422,
+        "none of the {count} files can be used; the first, {name}: {reason}",
+        "ninguno de los {count} archivos se puede usar; el primero, {name}: {reason}",
+    ),
+    "not_known": (
+        415,
+        "the upload is neither an image, nor a video, nor a ZIP of images, or it is cut off; choose another file",
+        "el archivo no es una imagen, ni un vídeo, ni un ZIP de imágenes, o está incompleto; elige otro",
+    ),
+    "long": (
+        413,
+        "the video is {minutes:.0f} minutes long, and at most {most:g} are taken; cut it, or use calco translate",
+        "el vídeo dura {minutes:.0f} minutos, y se aceptan {most:g} como máximo; recórtalo, o usa calco translate",
+    ),
+    "frames": (
+        413,
+        "the video has more than {most:,} frames; cut it, or use calco translate",
+        "el vídeo tiene más de {most:,} fotogramas; recórtalo, o usa calco translate",
+    ),
+    "memory": (
+        422,
+        "the memory of the studio does not suffice; upload smaller images",
+        "la memoria del estudio no alcanza; sube imágenes más pequeñas",
+    ),
+    "stalled": (
+        422,
+        "nothing was done for {minutes:.0f} minutes; try a smaller upload",
+        "no hubo avance durante {minutes:.0f} minutos; prueba con un archivo más pequeño",
+    ),
+    "interrupted": (
+        422,
+        "it was interrupted {times} times at the same place ({reason}); try a smaller upload",
+        "se interrumpió {times} veces en el mismo punto ({reason}); prueba con un archivo más pequeño",
+    ),
+    "defect": (
+        422,
+        "an error in Calco ended the job ({error}); the terminal of the studio says more",
+        "un error de Calco terminó el trabajo ({error}); la terminal del estudio dice más",
+    ),
+    "model": (422, "{reason}", "el modelo no puede hacerlo: {reason}"),
+    "mask_model": (
+        422,
+        "{model} takes no mask: only models that fill holes do; leave the mask out",
+        "{model} no usa máscara: solo la usan los modelos que rellenan zonas; quítala",
+    ),
+    "mask_kind": (
+        415,
+        "the mask is not an image; send an image that is white where the model redraws",
+        "la máscara no es una imagen; envía una imagen blanca donde el modelo rellena",
+    ),
+    "mask_archive": (
+        422,
+        "the mask of a video is one image for all frames, and a ZIP was sent; send an image",
+        "la máscara de un vídeo es una imagen para todos los fotogramas, y llegó un ZIP; envía una imagen",
+    ),
+    "mask_names": (
+        422,
+        "no mask in the ZIP has the name of an image; name each mask as its image is",
+        "ninguna máscara del ZIP se llama como una imagen; nombra cada máscara como su imagen",
+    ),
+    # What is not an error: what a job does, and what it says at its end.
+    "frame": (200, "frame {count:,}{of}", "fotograma {count:,}{of}"),
+    "image": (200, "image {count:,}{of}", "imagen {count:,}{of}"),
+    "left_out": (
+        200,
+        "{count:,} of {total:,} files are left out; left_out.txt in the ZIP says why",
+        "se omitieron {count:,} de {total:,} archivos; left_out.txt en el ZIP dice por qué",
+    ),
+    "notes": (200, "{notes}", "{notes}"),
+    "delivered": (200, "the result was delivered and deleted", "el resultado se entregó y se borró"),
+    "room": (
+        200,
+        "the result was deleted to make room for others; upload again",
+        "el resultado se borró para hacer lugar a otros; súbelo de nuevo",
+    ),
 }
+"""Reason => status of HTTP, and the sentence in English and in Spanish."""
+
+_AGAIN: Final = {"jobs": 30, "jobs_client": 30, "jobs_room": 30, "disk": 60}
+_SOON: Final = 2  # seconds after which to ask again, where the status is 503 and the table has no other time
 
 
-class UploadError(RefusedError):
-    """An upload cannot be used.
+class RefusedError(CalcoError):
+    """A request is not answered as asked, an upload is not taken, or a job cannot be done.
 
     Args:
-        reason: Name of the reason, such as "damaged".
+        reason: Name of one of `REASONS`.
+        values: What stands in the sentence, plain data.
+
+    Attributes:
+        reason: Name of the reason.
         values: What stands in the sentence.
+        status: Status of HTTP.
+        seconds: Seconds after which to ask again; 0 if that does not help.
+        spanish: The message in Spanish.
     """
 
-    def __init__(self, reason: str, **values: Any) -> None:
-        self.reason = reason
-        self.status, english, spanish = _UPLOADS[reason]
-        self.seconds = 60 if self.status == 503 else 0
-        super().__init__(english.format(**values), spanish.format(**values))
+    def __init__(self, reason: str, /, **values: Any) -> None:
+        super().__init__(sentence(reason, values))
+        self.reason, self.values = reason, values
+        self.status = REASONS[reason][0]
+        self.seconds = _AGAIN.get(reason, _SOON) if self.status == 503 else 0
+        self.spanish = sentence(reason, values, spanish=True)
+
+
+def sentence(reason: str, values: Mapping[str, Any], *, spanish: bool = False) -> str:
+    """Return what a refusal or a job says, empty without a reason.
+
+    >>> sentence("jobs", {"most": 3})
+    '3 jobs are waiting, and no more are taken; try again later'
+    """
+    if not reason:
+        return ""
+    _, english, translated = REASONS[reason]
+    return (translated if spanish else english).format(**values)
 
 
 def without_paths(message: str) -> str:

@@ -18,7 +18,8 @@ from calco.data.recipe_config import steps_of
 from calco.errors import CalcoError, is_out_of_memory, out_of_memory
 from calco.files import read_json
 from calco.imaging import Image
-from calco.web.refusals import QueueFullError, TooSlowError, UnknownModelError, UploadError
+from calco.networks.machine import choose_device, make_ready
+from calco.web.refusals import RefusedError
 
 if TYPE_CHECKING:
     from calco.detection.model import Detector
@@ -55,6 +56,11 @@ class ServedModel:
     classes: tuple[tuple[str, tuple[int, int, int]], ...] = ()
     report: Path | None = None
     licence: str = ""
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether a mask tells it what to redraw: it fills holes."""
+        return self.job in ("repair", "colour-repair")
 
 
 def describe(path: str | Path, taken: Sequence[str] = ()) -> ServedModel:
@@ -194,6 +200,9 @@ class Studio:
         self._pixels = 0  # of the images that wait or are in work
         self._networks: dict[str, Translator | Detector | CalcoError] = {}
         self._is_closed = False
+        # Before any thread has a heap of its own: all of them then share the one whose memory is kept.
+        with contextlib.suppress(CalcoError):  # loading a model reports it
+            make_ready(choose_device(device), exact=precision == "fp32")
         self._thread = threading.Thread(target=self._run, name="calco-networks", daemon=True)
         self._thread.start()
 
@@ -214,16 +223,13 @@ class Studio:
         """Return a model by its name.
 
         Raises:
-            UnknownModelError: If there is none, or it is not of the `kind` that is asked for.
+            RefusedError: If there is none, or it is not of the `kind` that is asked for.
         """
         served = self.models.get(name)
         if served is None or kind not in (None, served.kind):
             fitting = [each.name for each in self.models.values() if kind in (None, each.kind)]
             known = ", ".join(fitting) or "-"
-            raise UnknownModelError(
-                f"there is no {kind or 'model'} {name[:60]!r}; those that are served: {known}",
-                f"no hay ningún modelo {name[:60]!r} de esa clase; los que hay: {known}",
-            )
+            raise RefusedError("no_model", kind=kind or "model", name=name[:60], known=known)
         return served
 
     @contextlib.contextmanager
@@ -231,23 +237,17 @@ class Studio:
         """Hold one of the places of the queue for a request, from before its upload is read to its answer.
 
         Raises:
-            QueueFullError: If none is free, or the client has as many as one may have.
+            RefusedError: If none is free, or the client has as many as one may have.
         """
         with self._changed:
             if self._is_closed:
-                raise _stopping()
+                raise RefusedError("stopping")
             if self._places.total() >= self.queue:
                 self.counts.refused["queue"] += 1
-                raise QueueFullError(
-                    f"{self.queue} requests are waiting already; ask again in some seconds",
-                    f"ya hay {self.queue} pedidos en espera; prueba de nuevo en unos segundos",
-                )
+                raise RefusedError("queue", most=self.queue)
             if client and self._places[client] >= self.per_client:
                 self.counts.refused["client"] += 1
-                raise QueueFullError(
-                    f"you have {self.per_client} requests waiting already; wait for their answers",
-                    f"ya tienes {self.per_client} pedidos en espera; espera a que respondan",
-                )
+                raise RefusedError("client", most=self.per_client)
             self._places[client] += 1
         try:
             yield
@@ -272,8 +272,7 @@ class Studio:
             The image that `calco.load(...)(image)` gives, bit by bit.
 
         Raises:
-            QueueFullError: If there is no place, or the time is over.
-            UnknownModelError: If there is no such translator.
+            RefusedError: If there is no place, the time is over, or there is no such translator.
             CalcoError: If the model cannot use the image or the mask.
         """
         with self.place(client):
@@ -308,15 +307,12 @@ class Studio:
         image = imaging.as_image(image)
         pixels = image.shape[0] * image.shape[1]
         if pixels > self.most_pixels:
-            raise UploadError("pixels", width=image.shape[1], height=image.shape[0], most=self.most_pixels)
+            raise RefusedError("pixels", width=image.shape[1], height=image.shape[0], most=self.most_pixels)
         ask = _Ask(model=model, image=image, mask=mask, seed=seed, threshold=threshold)
         with self._changed:
             if self._pixels and self._pixels + pixels > _WAITING_IMAGES * self.most_pixels:
                 self.counts.refused["pixels"] += 1
-                raise QueueFullError(
-                    "many large images are waiting already; ask again in some seconds",
-                    "ya hay muchas imágenes grandes en espera; prueba de nuevo en unos segundos",
-                )
+                raise RefusedError("large")
             self._pixels += pixels
             self._asks.append(ask)
             self._changed.notify_all()
@@ -331,13 +327,10 @@ class Studio:
             done.cancel()
             raise self.too_slow() from error
 
-    def too_slow(self) -> TooSlowError:
+    def too_slow(self) -> RefusedError:
         """Count a request that was given up, and return its error."""
         self.counts.refused["time"] += 1
-        return TooSlowError(
-            f"there was no answer within {self.seconds:g} seconds; ask again, or send a smaller image",
-            f"no hubo respuesta en {self.seconds:g} segundos; prueba de nuevo, o envía una imagen más pequeña",
-        )
+        return RefusedError("time", seconds=self.seconds)
 
     def close(self) -> None:
         """Refuse what waits, and end the thread after the images in work."""
@@ -347,7 +340,7 @@ class Studio:
             self._changed.notify_all()
         for ask in left:
             if ask.done.set_running_or_notify_cancel():
-                ask.done.set_exception(_stopping())
+                ask.done.set_exception(RefusedError("stopping"))
         self._thread.join(10)
 
     def _give_back(self, pixels: int) -> None:
@@ -356,10 +349,6 @@ class Studio:
 
     def _run(self) -> None:
         """Answer what is asked, the oldest first; load models while nothing is."""
-        from calco.networks.machine import choose_device, make_ready
-
-        with contextlib.suppress(CalcoError):  # loading a model reports it
-            make_ready(choose_device(self._device), exact=self._precision == "fp32")
         while True:
             with self._changed:
                 unloaded = [name for name in self.models if name not in self._networks]
@@ -416,13 +405,6 @@ class Studio:
         return self._networks[name]
 
 
-def _stopping() -> QueueFullError:
-    return QueueFullError(
-        "the studio is stopping; ask again when it has started",
-        "el estudio se está cerrando; prueba de nuevo cuando haya iniciado",
-    )
-
-
 def _loaded(served: ServedModel, device: str, precision: str) -> "Translator | Detector":
     """Load a model, and let it see one image, so that the first person does not wait for weights to be packed."""
     import numpy as np
@@ -439,7 +421,7 @@ def _loaded(served: ServedModel, device: str, precision: str) -> "Translator | D
     translator = load(served.path, device=device, precision=precision)
     side = whole_side(translator.info.jitter) or 256
     channels = translator.info.in_channels if translator.info.in_channels > 4 else 3
-    holes = np.ones((side, side), np.bool_) if served.job in ("repair", "colour-repair") else None
+    holes = np.ones((side, side), np.bool_) if served.takes_mask else None
     translator(np.zeros((side, side, channels), np.uint8), mask=holes)
     return translator
 

@@ -201,6 +201,18 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "choose_video": ("Elegir un vídeo", "Choose a video"),
     "choose_images": ("Elegir imágenes o un ZIP", "Choose images or a ZIP"),
     "drop_file": ("o suéltalo aquí", "or drop it here"),
+    "choose_mask": ("Elegir una máscara (opcional)", "Choose a mask (optional)"),
+    "mask_hint": (
+        "Para modelos que rellenan: blanco donde se rellena. Una imagen para todo, o un ZIP con una máscara por "
+        "imagen, con su mismo nombre.",
+        "For models that fill holes: white is redrawn. One image for all, or a ZIP with a mask for each image, named "
+        "as the image is.",
+    ),
+    "mask_hint_video": (
+        "Para modelos que rellenan: una imagen del tamaño del vídeo, blanca donde se rellena.",
+        "For models that fill holes: an image of the video's size, white where it is redrawn.",
+    ),
+    "download_boxes": ("Descargar las cajas (CSV)", "Download the boxes (CSV)"),
     "chosen": ("{name} ({size} MB)", "{name} ({size} MB)"),
     "chosen_many": ("{count} archivos ({size} MB)", "{count} files ({size} MB)"),
     "uploading": ("Subiendo: {percent} %", "Uploading: {percent}%"),
@@ -210,7 +222,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Listo. El resultado se borra al cabo de un tiempo: descárgalo.",
         "Done. Results are removed after a while: download yours.",
     ),
-    "failed": ("No se pudo terminar: {reason}", "It could not be finished: {reason}"),
+    "failed": ("No se pudo terminar: {spanish}", "It could not be finished: {english}"),
     "cancelled": ("Cancelado", "Cancelled"),
     "cancel": ("Cancelar", "Cancel"),
     "progress": ("Progreso", "Progress"),
@@ -284,20 +296,11 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "El archivo es demasiado grande: como máximo, {most} MB.",
         "The file is too large: at most {most} MB.",
     ),
-    "error_full": (
-        "Hay demasiado trabajo en cola. Vuelve a intentarlo en unos segundos.",
-        "Too much work is waiting. Try again in a few seconds.",
-    ),
-    "error_model": ("Este modelo ya no está. Vuelve a cargar la página.", "This model is gone. Reload the page."),
     "error_job": ("Este trabajo ya no existe. Empieza otro.", "This job no longer exists. Start another."),
-    "error_loading": (
-        "El modelo todavía se está cargando. Vuelve a intentarlo en unos segundos.",
-        "The model is still loading. Try again in a few seconds.",
-    ),
-    "error_file": ("{reason}", "{reason}"),
+    "refused": ("{spanish}", "{english}"),
     "error_image": (
-        "El modelo no pudo con esta imagen: {reason}",
-        "The model could not take this image: {reason}",
+        "El modelo no pudo con esta imagen: {spanish}",
+        "The model could not take this image: {english}",
     ),
     "error_upload": (
         "La subida se cortó. Vuelve a intentarlo.",

@@ -13,7 +13,7 @@ from calco.errors import CalcoError, MissingExtraError
 from calco.imaging import Image
 from calco.imaging.formats import TooLargeError
 from calco.imaging.reading import header_of, refused
-from calco.web.refusals import UploadError
+from calco.web.refusals import RefusedError
 
 Format: TypeAlias = Literal["png", "jpeg", "webp", "tiff"]
 
@@ -48,7 +48,7 @@ def read_image(data: bytes, *, most_pixels: int) -> Image:
         most_pixels: Largest number of pixels; the header is checked before a pixel is decoded.
 
     Raises:
-        UploadError: If it is empty, not an image, damaged, or has too many pixels.
+        RefusedError: If it is empty, not an image, damaged, or has too many pixels.
     """
     with _checked(data, most_pixels):
         return imaging.decode(data, "the image", background="channel")
@@ -64,25 +64,25 @@ def read_mask(data: bytes, *, most_pixels: int) -> Image:
 def _checked(data: bytes, most_pixels: int) -> Iterator[None]:
     """Refuse bytes that are no image, or one with too many pixels; inside, turn errors of decoders into refusals."""
     if not data:
-        raise UploadError("empty")
+        raise RefusedError("empty")
     if not kind_of(data):
-        raise UploadError("kind")
+        raise RefusedError("kind")
     file = io.BytesIO(data)
     try:
         with refused(file, "the image"):
             header = header_of(file, "the image")
         width, height = header.size_wh
         if width * height * max(1, header.channels / 4) > most_pixels:
-            raise UploadError("pixels", width=width, height=height, most=most_pixels)
+            raise RefusedError("pixels", width=width, height=height, most=most_pixels)
         yield
-    except UploadError:
+    except RefusedError:
         raise
     except TooLargeError as error:
-        raise UploadError("claims", most=most_pixels) from error
+        raise RefusedError("claims", most=most_pixels) from error
     except MissingExtraError as error:
-        raise UploadError("library") from error
+        raise RefusedError("library") from error
     except CalcoError as error:
-        raise UploadError("damaged") from error
+        raise RefusedError("damaged") from error
 
 
 def write_image(image: Image, form: Format | None = None) -> tuple[bytes, str]:

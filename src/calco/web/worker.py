@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
@@ -26,8 +27,9 @@ from calco.errors import CalcoError, DiskError, is_out_of_memory
 from calco.files import make_folder
 from calco.imaging import Image
 from calco.journal import encode
-from calco.web.archives import JobError, Limits, Unpacked, pack, take, unpack
-from calco.web.refusals import without_paths
+from calco.web.archives import Limits, Unpacked, pack, take, unpack
+from calco.web.job_uploads import check_length, check_video
+from calco.web.refusals import RefusedError, without_paths
 
 _OFTEN: Final = 0.5  # seconds between two reports of progress
 _PREVIEW_OFTEN: Final = 1.0  # seconds between two previews
@@ -102,7 +104,7 @@ def _outcome(task: dict[str, Any], send: Send) -> dict[str, Any]:
         with _prepared(task):
             result, code, details = (_video if task["kind"] == "video" else _images)(task, folder, send)
         return {"state": "done", "result": result, "code": code, "details": details}
-    except JobError as error:
+    except RefusedError as error:
         code, details = error.reason, error.values
     except DiskError:
         code = "disk"
@@ -146,11 +148,13 @@ _Done = tuple[str, str, dict[str, Any]]
 def _video(task: dict[str, Any], folder: Path, send: Send) -> _Done:
     """Translate a video, or find objects in it."""
     from calco.video.reading import Video
-    from calco.web.jobs import check_length, check_video
 
     source, target = next(folder.glob("upload.*")), folder / "result.mp4"
-    if target.exists():  # it is put there whole, and the studio was ended before it heard of it
+    tables = [target.with_suffix(ending) for ending in (".csv", ".jsonl") if task["does"] == "detector"]
+    if all(path.exists() for path in (target, *tables)):  # whole, and the studio was ended before it heard of it
         return target.name, "", {}
+    for path in (target, *tables):
+        path.unlink(missing_ok=True)
     limits, reporter = Limits(**task["limits"]), Reporter(folder, "frame", send)
     check_video(source, limits)
     video = Video(source)
@@ -175,14 +179,18 @@ def _video_by_translator(
 ) -> list[str]:
     from functools import partial
 
+    from calco.data.mask_encoding import read_mask
+    from calco.data.recipes.erase import given_region
     from calco.inference.steady import Steady
     from calco.inference.translator import weights_digest
     from calco.inference.video import RenderOptions, VideoOptions, translate_video
 
     translator, options = _translator(task), task["options"]
+    mask = next(source.parent.glob("mask.*"), None)
     steadier = partial(Steady.of, translator.info) if options["steady"] else None
     made_by = {"model": weights_digest(task["model"]), **translator.settings}
-    render = RenderOptions(noise_seed=options["noise_seed"])
+    region = None if mask is None else given_region(read_mask(mask), translator.info.recipe.erase)[..., None]
+    render = RenderOptions(noise_seed=options["noise_seed"], mask=region)
     done = translate_video(
         translator, source, target, VideoOptions(codec=codec, render=render, steadier=steadier, made_by=made_by),
         progress=progress, shown=shown,
@@ -199,8 +207,8 @@ def _video_by_detector(
     named = source.with_suffix(".mp4")  # known by its ending; what it is, its content says
     if source != named and not named.exists():
         os.link(source, named)
-    config = PredictConfig(model=task["model"], sources=(str(named),), out=str(target), format=("drawn",), codec=codec,
-                           threshold=task["options"]["threshold"])  # fmt: skip
+    config = PredictConfig(model=task["model"], sources=(str(named),), out=str(target), codec=codec,
+                           format=("drawn", "jsonl", "csv"), threshold=task["options"]["threshold"])  # fmt: skip
     done = predict(config, progress=lambda _what, count, total: progress(count, total), shown=shown)
     return [note for video in done.videos for note in video.notes]
 
@@ -217,7 +225,7 @@ def _images(task: dict[str, Any], folder: Path, send: Send) -> _Done:
     given = _given(task, folder)
     if not given.names:
         name, reason = next(iter(given.left_out.items()))
-        raise JobError("none", count=len(given.left_out), name=name, reason=reason)
+        raise RefusedError("none", count=len(given.left_out), name=name, reason=reason)
 
     def progress(done: float, total: int | None) -> None:
         reporter.progress(done, total)
@@ -273,10 +281,39 @@ def _images_by_translator(
 
     translator, seed = _translator(task), task["options"]["noise_seed"]
     done = translate_images(
-        task["model"], inputs, out, noise_seed=seed, overlay=translator.overlay, loaded=translator, progress=progress
-    )
+        task["model"], inputs, out, masks=_masks(inputs, given, Limits(**task["limits"])), noise_seed=seed,
+        overlay=translator.overlay, loaded=translator, progress=progress,
+    )  # fmt: skip
     made = {path.name.partition(".")[0]: path for path in sorted(out.glob("[0-9]*"))}
     return _named(made, given), {}, done.left_out
+
+
+def _masks(inputs: Path, given: Unpacked, limits: Limits) -> Path | None:
+    """Return a folder with the mask of each image under the image's name here; None if the job has no masks."""
+    upload = next(inputs.parent.glob("mask.*"), None)
+    if upload is None:
+        return None
+    folder = inputs.parent / "masks"
+    if folder.exists():  # of an earlier process, whose end may have left it half done
+        shutil.rmtree(folder)
+    if upload.suffix != ".zip":
+        for own in given.names:
+            os.link(upload, make_folder(folder) / Path(own).with_suffix(upload.suffix))
+        return folder
+    found = unpack(upload, inputs.parent / "unpacked", limits)
+    by_name = {_stem(name): own for own, name in found.names.items()}
+    for own, name in given.names.items():
+        mask = by_name.get(_stem(name))
+        if mask is not None:
+            os.link(inputs.parent / "unpacked" / mask, make_folder(folder) / Path(own).with_suffix(Path(mask).suffix))
+    if not folder.exists():
+        raise RefusedError("mask_names")
+    return folder
+
+
+def _stem(name: str) -> str:
+    """Return a client's name of an image without its ending, in composed Unicode: that of its mask."""
+    return unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())
 
 
 def _images_by_detector(
@@ -284,13 +321,17 @@ def _images_by_detector(
 ) -> _Results:
     from calco.detection.config import PredictConfig
     from calco.detection.predict import predict
+    from calco.detection.prediction import write_csv
     from calco.journal import read
 
     config = PredictConfig(model=task["model"], sources=(str(inputs),), out=str(out), format=("drawn", "jsonl"),
                            threshold=task["options"]["threshold"])  # fmt: skip
     done = predict(config, progress=lambda _what, count, total: progress(count, total))
     rows = [{**row, "image": given.names.get(row["image"], row["image"])} for row in read(out / "detections.jsonl")]
-    texts = {"detections.jsonl": "".join(encode(row).decode() for row in rows)}
+    table = out.parent / "named.csv"
+    write_csv(table, rows)
+    texts = {"detections.jsonl": "".join(encode(row).decode() for row in rows),
+             "detections.csv": table.read_text(encoding="utf-8")}  # fmt: skip
     made = {path.name.partition(".")[0]: path for path in sorted((out / "drawn").glob("[0-9]*"))}
     return _named(made, given), texts, done.left_out
 

@@ -288,7 +288,8 @@ document.addEventListener("click", ({ target }) => {
 // Long jobs: the upload, then questions once a second.
 const setFiles = (stage) => {
   const input = find("input[type=file]", stage), chosen = find(".chosen", stage), place = find(".job", stage), paper = find(".paper", stage), button = find("[data-do=upload]", stage);
-  let files = [], upload = null;
+  const maskInput = find("input[name=mask]", stage), maskName = find(".chosen-mask", stage);
+  let files = [], mask = null, upload = null;
   const key = `calco-job-${stage.dataset.job}`;
   const take = (list) => {
     files = list;
@@ -297,7 +298,9 @@ const setFiles = (stage) => {
     if (files.length) fill(chosen, files.length > 1 ? "chosen_many" : "chosen", { name: files[0].name, count: files.length, size });
     else { chosen.textContent = ""; delete chosen.dataset.t; }
   };
+  const takeMask = (file) => { mask = file ?? null; if (maskName) maskName.textContent = mask ? mask.name : ""; warn(stage, null); };
   input.addEventListener("change", () => take([...input.files]));
+  maskInput?.addEventListener("change", () => takeMask(maskInput.files[0]));
   dropped(paper, (list) => take(input.multiple ? list : list.slice(0, 1)));
   const show = (html) => {
     place.innerHTML = html;
@@ -326,13 +329,15 @@ const setFiles = (stage) => {
     place.replaceChildren();
     paper.hidden = button.parentElement.hidden = false;
     input.value = "";
+    if (maskInput) maskInput.value = "";
     take([]);
+    takeMask(null);
     input.focus();
   });
   button.addEventListener("click", () => {
     if (!files.length) return warn(stage, "error_no_file");
     const form = new FormData();
-    for (const file of files) form.append("files", file);
+    for (const file of mask ? [...files, mask] : files) form.append("files", file);
     upload = new XMLHttpRequest();
     const line = document.createElement("p"), bar = document.createElement("progress");
     line.className = "line";
@@ -347,7 +352,9 @@ const setFiles = (stage) => {
     upload.addEventListener("error", () => over("error_upload"));
     upload.addEventListener("load", () => {
       if (upload.status !== 200) return over(upload.status === 413 ? "error_large" : "error_upload");
-      calco.uploaded = JSON.parse(upload.responseText).map((path) => ({ path, meta: { _type: "gradio.FileData" } }));
+      const sent = JSON.parse(upload.responseText).map((path) => ({ path, meta: { _type: "gradio.FileData" } }));
+      calco.mask = mask ? sent.pop() : null;
+      calco.uploaded = sent;
       find(".go-run").click();
     });
     upload.open("POST", `${root}/studio/gradio_api/upload`);
