@@ -32,6 +32,20 @@ def test_families() -> None:
     assert learning_curves([], {}) == []
 
 
+def test_learning_curves_speak_spanish() -> None:
+    end = {"step": 9, "end": {"reason": "over", "metric": "psnr", "remark": "more helps"}}
+    charts = [str(each) for each in learning_curves([*ROWS, end], {"psnr": "PSNR"}, "es")]
+    titles = [re.findall(r"<figcaption><span>(.*?)</span>", each)[0] for each in charts]
+    assert (
+        "Discriminador" in titles
+        and "Validación PSNR" in titles
+        and any(each.startswith("Generador") for each in titles)
+    )
+    said = " ".join(charts)
+    assert "de paso" in said and "va de" in said
+    assert not re.search("Discriminator|Generator|Validation| goes from |more helps", said)
+
+
 @pytest.mark.parametrize("chart", learning_curves(ROWS, {}), ids=range(4))
 def test_curves_are_well_formed_and_described(chart: str) -> None:
     figure = ElementTree.fromstring(chart)

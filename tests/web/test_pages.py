@@ -427,6 +427,20 @@ def test_a_file_that_is_no_video_is_refused_in_one_line(tab: Any, tmp_path: Path
     assert line.inner_text() and "/" not in line.inner_text()
 
 
+def test_a_mask_is_sent_along_and_its_refusal_follows_the_switch_of_language(tab: Any, tmp_path: Path) -> None:
+    for name in ("photo.png", "hole.png"):
+        imaging.write(tmp_path / name, image())
+    page = tab("/studio/many")
+    page.locator(".stage").wait_for()
+    choose(page, tmp_path / "photo.png")
+    page.get_by_label("Choose a mask (optional)").set_input_files(tmp_path / "hole.png")
+    page.get_by_text("hole.png").wait_for()
+    page.get_by_role("button", name="Process the images").click()
+    page.get_by_text("Dreams takes no mask: only models that fill holes do").wait_for()
+    page.get_by_role("button", name="Español").click()
+    page.get_by_text("Dreams no usa máscara").wait_for()
+
+
 # ---- The camera ----
 
 
@@ -481,6 +495,9 @@ def test_runs_update_while_they_train(tab: Any, gallery: Path) -> None:
     page.get_by_role("heading", name="Learning curves").wait_for()
     assert page.locator(".chart").count() == 2
     assert "training" in page.locator(".facts").inner_text()
+    page.get_by_role("button", name="Español").click()
+    page.get_by_text("Validación PSNR").wait_for()
+    page.get_by_role("button", name="English").click()
     log = journal.Journal(gallery / "deep" / "second" / "log.jsonl")
     log.add({"step": 4321, "time": 1234.0, "train": {"g_pixel": 0.01}})
     page.get_by_text("step 4321").wait_for()

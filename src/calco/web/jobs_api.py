@@ -31,9 +31,13 @@ _GONE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-_LINKS: Final = {
-    name: {"operationId": f"{name}_job", "parameters": {"id": "$response.body#/id"}}
-    for name in ("get", "cancel", "result_of", "boxes_of", "preview_of")
+_ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
+    202: {
+        "links": {
+            name: {"operationId": f"{name}_job", "parameters": {"id": "$response.body#/id"}}
+            for name in ("get", "cancel", "result_of", "boxes_of", "preview_of")
+        }
+    }
 }
 """What can be asked of a job that was accepted, by its id."""
 
@@ -79,7 +83,7 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
 
     @router.post(
         "", status_code=202, response_model=JobState, openapi_extra={"requestBody": body},
-        responses={code: PROBLEMS[code] for code in (400, 404, 408, 413, 415, 422, 503)} | {202: {"links": _LINKS}},
+        responses=_ACCEPTED | {code: PROBLEMS[code] for code in (400, 404, 408, 413, 415, 422, 503)},
     )  # fmt: skip
     async def submit(request: Request, response: Response) -> JobState:
         """Accept a job: a video, an image, a ZIP of images, or several images, each in a field `file`.

@@ -138,7 +138,7 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "archive_count": (
         413,
         "the ZIP holds more than {most:,} files; upload them in several parts",
-        "el ZIP contiene más de {most:,} archivos; súbalos en varias partes",
+        "el ZIP contiene más de {most:,} archivos; súbelos en varias partes",
     ),
     "archive_bytes": (
         413,
@@ -154,7 +154,7 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "count": (
         413,
         "the upload holds more than {most:,} images; upload them in several parts",
-        "hay más de {most:,} imágenes; súbalas en varias partes",
+        "hay más de {most:,} imágenes; súbelas en varias partes",
     ),
     "none": (
         422,
