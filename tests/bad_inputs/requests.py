@@ -90,11 +90,11 @@ CASES = (
     BadRequest("a ZIP with a link", "jobs", one("file", REFUSED["link"][0]()), 422),
     BadRequest("a ZIP with a password", "jobs", one("file", REFUSED["encrypted"][0]()), 422),
     BadRequest("a ZIP in a ZIP", "jobs", one("file", zip_bytes({"a.zip": zip_bytes({})})), 422),
-    BadRequest("a ZIP without an image", "jobs", one("file", zip_bytes({})), 422),
+    BadRequest("a ZIP without images", "jobs", one("file", zip_bytes({})), 422),
     BadRequest("a ZIP that is cut off", "jobs", one("file", zip_bytes({"a.png": image_bytes()})[:-30]), 422),
     BadRequest("a mask for a model that fills no holes", "jobs",
                lambda _: [("file", image_bytes()), ("mask", image_bytes())], 422),
-    BadRequest("a mask that is no image", "jobs", lambda _: [("file", image_bytes()), ("mask", TEXT)], 415,
+    BadRequest("a mask that is not an image", "jobs", lambda _: [("file", image_bytes()), ("mask", TEXT)], 415,
                "scratches"),
     BadRequest("a ZIP as the mask of a video", "jobs", masked_video, 422, "scratches"),
 )  # fmt: skip
