@@ -206,7 +206,8 @@ def _(np, per_class, segmenting, share, t, test):
 
         ## Los fallos
 
-        Un promedio no dice qué arreglar. Ordena las escenas por su puntaje y mira las peores:
+        Un promedio no dice qué arreglar. Ordena las escenas por su puntaje y mira las peores. Es un puntaje severo:
+        una clase que la red ve donde no hay ninguna cuenta como 0.
     """,
         en=f"""
         The mean IoU without the background is **{mean_iou:.3f}** on {len(test.names)} images: few, so the third
@@ -215,7 +216,8 @@ def _(np, per_class, segmenting, share, t, test):
 
         ## The failures
 
-        A mean does not say what to fix. Rank the scenes by their scores, and look at the worst:
+        A mean does not say what to fix. Rank the scenes by their scores, and look at the worst. The score is
+        severe: a class that the network sees where there is none counts as 0.
     """,
     )
     return

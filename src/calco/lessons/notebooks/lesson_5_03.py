@@ -1,0 +1,322 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(app_title="Calco 5.3 · Colorear · Colouring")
+
+
+@app.cell(hide_code=True)
+def _():
+    from calco.lessons import kit
+
+    language = kit.language()
+    language
+    return kit, language
+
+
+@app.cell(hide_code=True)
+def _(kit, language):
+    t = kit.Texts(language.value)
+    t.head(
+        "5.3",
+        es="""
+        Una foto gris no dice si la manzana era roja o verde. Mueve la luz y los dos ejes de color: de tres números,
+        la foto conserva uno. Colorear es adivinar los otros dos, y por eso las redes responden marrón.
+    """,
+        en="""
+        A grey photograph does not say whether the apple was red or green. Move lightness and the two axes of
+        colour: of three numbers, the photograph keeps one. To colour is to guess the other two, and this is why
+        networks answer brown.
+    """,
+    )
+    return (t,)
+
+
+@app.cell
+def _(kit):
+    light = kit.mo.ui.slider(0, 100, value=60, label="L*", show_value=True)
+    red_green = kit.mo.ui.slider(-90, 90, step=5, value=50, label="a*", show_value=True)
+    yellow_blue = kit.mo.ui.slider(-90, 90, step=5, value=30, label="b*", show_value=True)
+    kit.mo.hstack([light, red_green, yellow_blue], justify="start", wrap=True)
+    return light, red_green, yellow_blue
+
+
+@app.cell
+def _(light, red_green, t, yellow_blue):
+    import cv2
+    import numpy as np
+
+    def to_rgb(lab):
+        return cv2.cvtColor(np.float32(lab), cv2.COLOR_Lab2RGB).clip(0, 1)
+
+    def to_lab(image):
+        return cv2.cvtColor(np.float32(image) / 255, cv2.COLOR_RGB2Lab)
+
+    _b, _a = np.mgrid[90:-91:-4, -90:91:4]
+    _plane = to_rgb(np.dstack([np.full(_a.shape, light.value), _a, _b]))
+    chosen = to_rgb([[[light.value, red_green.value, yellow_blue.value]]])
+    grey = to_rgb([[[light.value, 0, 0]]])
+    t.images(
+        (_plane, f"los colores con L* = {light.value}", f"the colours of L* = {light.value}"),
+        (np.tile(chosen, (40, 40, 1)), "el elegido", "the chosen one"),
+        (np.tile(grey, (40, 40, 1)), "lo que queda en gris", "what is left in grey"),
+        width=200,
+    )
+    return np, to_lab, to_rgb
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## La idea
+
+        **CIE Lab** separa la luminosidad $L^*$ (0 a 100) del color: $a^*$ va de verde a rojo y $b^*$, de azul a
+        amarillo. Sirve para colorear porque $L^*$ ya está en la entrada: la red predice solo $(a^*, b^*)$ y el
+        detalle de la foto queda intacto. Las distancias en Lab se parecen a las que ve una persona; en RGB, no.
+
+        ## Por qué L1 da marrón
+
+        Si un mismo gris fue rojo con probabilidad $q$ y verde con $1 - q$, la respuesta que menos paga con L2 es el
+        **promedio** $(q\,\mathbf{c}_1 + (1-q)\,\mathbf{c}_2)$, y con L1 la mediana de cada eje. El promedio de
+        colores opuestos cae cerca de $a^* = b^* = 0$: gris, o el marrón de los tonos cálidos. Muévelo:
+    """,
+        en=r"""
+        ## The idea
+
+        **CIE Lab** separates lightness $L^*$ (0 to 100) from colour: $a^*$ goes from green to red, $b^*$ from blue
+        to yellow. It suits colouring because $L^*$ is in the input already: the network predicts $(a^*, b^*)$ only,
+        and the detail of the photograph stays as it is. Distances in Lab are similar to those that a person sees;
+        in RGB they are not.
+
+        ## Why L1 gives brown
+
+        If one grey was red with probability $q$ and green with $1 - q$, the answer that pays least under L2 is the
+        **mean** $(q\,\mathbf{c}_1 + (1-q)\,\mathbf{c}_2)$, and under L1 the median of each axis. The mean of
+        opposite colours lies near $a^* = b^* = 0$: grey, or the brown of warm tones. Move it:
+    """,
+    )
+    return
+
+
+@app.cell
+def _(kit, t):
+    reds = kit.mo.ui.slider(
+        0, 100, step=5, value=50, label=t.pick("objetos rojos, %", "red objects, %"), show_value=True
+    )
+    reds
+    return (reds,)
+
+
+@app.cell
+def _(np, reds, t, to_rgb):
+    two = np.array([[55.0, 65.0, 45.0], [55.0, -50.0, 45.0]])
+    _q = reds.value / 100
+    mean = _q * two[0] + (1 - _q) * two[1]
+    _grid = np.linspace(-60, 70, 261)
+    median_a = float(_grid[(_q * abs(_grid - two[0, 1]) + (1 - _q) * abs(_grid - two[1, 1])).argmin()])
+    patches = [
+        np.tile(to_rgb(each[None, None]), (40, 40, 1)) for each in (two[0], two[1], mean, np.array([55, median_a, 45]))
+    ]
+    t.images(
+        (patches[0], "objetivo 1", "target 1"),
+        (patches[1], "objetivo 2", "target 2"),
+        (patches[2], f"respuesta de L2, a* = {mean[1]:.0f}", f"answer of L2, a* = {mean[1]:.0f}"),
+        (patches[3], f"respuesta de L1, a* = {median_a:.0f}", f"answer of L1, a* = {median_a:.0f}"),
+        width=140,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        Dos remedios:
+
+        - **Reequilibrar las clases** (Zhang y otros, 2016): cortar el plano $ab$ en casillas, predecir una
+          *distribución* y pesar cada casilla con $w \propto \big((1-\lambda)\,p + \lambda/Q\big)^{-1}$, para que
+          los colores raros cuenten. Con $Q$ casillas y $\lambda = 1/2$.
+        - **Un término de colorido** (el de Calco): comparar el colorido $M$ de la salida y del objetivo. Hasler y
+          Süsstrunk (2003) lo midieron con personas, con $rg = R - G$ y $yb = \tfrac12(R + G) - B$:
+
+        $$M = \sqrt{\sigma_{rg}^2 + \sigma_{yb}^2} + 0{,}3\,\sqrt{\mu_{rg}^2 + \mu_{yb}^2}$$
+    """,
+        en=r"""
+        Two remedies:
+
+        - **Class rebalancing** (Zhang and others, 2016): cut the plane $ab$ into cells, predict a *distribution*,
+          and weigh each cell by $w \propto \big((1-\lambda)\,p + \lambda/Q\big)^{-1}$, so that rare colours count.
+          With $Q$ cells and $\lambda = 1/2$.
+        - **A term of colourfulness** (Calco's): compare the colourfulness $M$ of output and target. Hasler and
+          Süsstrunk (2003) measured it with people, with $rg = R - G$ and $yb = \tfrac12(R + G) - B$:
+
+        $$M = \sqrt{\sigma_{rg}^2 + \sigma_{yb}^2} + 0.3\,\sqrt{\mu_{rg}^2 + \mu_{yb}^2}$$
+    """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.source("calco.training.objectives:colourfulness")
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        ## Un minuto de entrenamiento
+
+        Coloreamos dibujos de OpenMoji con una U-Net pequeña, dos veces: sin el término de colorido y con él. Todo
+        lo demás es igual.
+    """,
+        en="""
+        ## A minute of training
+
+        We colour drawings of OpenMoji with a small U-Net, twice: without the term of colourfulness, and with it.
+        All else is equal.
+    """,
+    )
+    return
+
+
+@app.cell
+def _():
+    from dataclasses import replace
+
+    import calco
+    from calco.data.recipe_config import RecipeConfig
+    from calco.lessons.short_runs import short_config, trained
+
+    plain = replace(
+        short_config(RecipeConfig(recipe="colorize"), "openmoji", steps=250), source=calco.SourceConfig(limit=200)
+    )
+    colourful = replace(plain, objective=replace(plain.objective, colour_weight=15))
+    models = {0: trained("colour-0", plain), 15: trained("colour-15", colourful)}
+    return RecipeConfig, calco, models
+
+
+@app.cell
+def _(RecipeConfig, calco, models, np, t):
+    import torch
+
+    from calco.data.sources.openmoji import draw, drawings_folder
+    from calco.training.objectives import colourfulness
+
+    names = ("1F431", "1F697", "1F34E", "1F98A", "1F69A", "1F34B")
+    originals = [draw((drawings_folder() / f"{name}.svg").read_text(encoding="utf-8"), 64) for name in names]
+    greys = [
+        calco.build_recipe(RecipeConfig(recipe="colorize"), "photographs")(
+            calco.Sample(image=each, key="0", group="0"), np.random.default_rng(0)
+        ).input
+        for each in originals
+    ]
+    outputs = {weight: [model(each) for each in greys] for weight, model in models.items()}
+
+    def measured(images):
+        stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return float(colourfulness(stack).mean())
+
+    sheet = np.vstack(
+        [np.hstack([np.repeat(each, 3, 2) for each in greys])]
+        + [np.hstack(outputs[weight]) for weight in models]
+        + [np.hstack(originals)]
+    )
+    t.image(
+        sheet,
+        es="Entrada; sin el término; con el término (peso 15); original. Dibujos: OpenMoji, CC BY-SA 4.0",
+        en="Input; without the term; with it (weight 15); original. Drawings: OpenMoji, CC BY-SA 4.0",
+        width=560,
+    )
+    return measured, originals, outputs
+
+
+@app.cell
+def _(calco, measured, np, originals, outputs, t):
+    t.table(
+        [
+            {
+                "": name,
+                t.pick("colorido M", "colourfulness M"): measured(images),
+                "PSNR, dB": float(np.mean([calco.psnr(a, b) for a, b in zip(images, originals, strict=True)]))
+                if images is not originals
+                else "",
+            }
+            for name, images in (
+                (t.pick("sin el término", "without the term"), outputs[0]),
+                (t.pick("con el término", "with the term"), outputs[15]),
+                (t.pick("original", "original"), originals),
+            )
+        ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        Lee las dos columnas juntas. Un color vivo y equivocado pierde más PSNR que un gris prudente: la métrica
+        premia al que no arriesga. Estos seis dibujos pueden estar entre los de entrenamiento; para comparar de
+        verdad hace falta `calco.evaluate`, que usa imágenes apartadas.
+
+        ## Ejercicios
+
+        **1.** ¿Por qué el PSNR de un resultado gris puede ser mejor que el de uno en color?
+    """,
+        en="""
+        Read the two columns together. A vivid colour that is wrong loses more PSNR than a cautious grey: the metric
+        rewards who takes no risk. These six drawings may be among those of the training; for a real comparison one
+        needs `calco.evaluate`, which takes images kept apart.
+
+        ## Exercises
+
+        **1.** Why may the PSNR of a grey result be better than that of a coloured one?
+    """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.solution(
+        es="""
+        El PSNR mide el error cuadrático. Entre rojo y verde el gris queda a media distancia de ambos; un rojo donde
+        era verde está al doble de distancia y paga cuatro veces más.
+    """,
+        en="""
+        PSNR measures the squared error. Between red and green, grey is halfway from either; red in place of green
+        is twice as far, and pays four times as much.
+    """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        **2.** Convierte un dibujo a Lab, pon $a^* = b^* = 0$ y vuelve a RGB. ¿Cuánto vale su colorido?
+    """,
+        en="""
+        **2.** Convert a drawing to Lab, set $a^* = b^* = 0$, and go back to RGB. What is its colourfulness?
+    """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(measured, np, originals, t, to_lab, to_rgb):
+    _lab = to_lab(originals[0])
+    _lab[..., 1:] = 0
+    _value = measured([np.rint(to_rgb(_lab) * 255).astype(np.uint8)])
+    t.solution(
+        es=f"{_value:.2f} en vez de {measured([originals[0]]):.1f}: los tres canales son iguales, salvo por el redondeo.",
+        en=f"{_value:.2f} instead of {measured([originals[0]]):.1f}: the three channels are equal, but for rounding.",
+    )
+    return
+
+
+if __name__ == "__main__":
+    app.run()
