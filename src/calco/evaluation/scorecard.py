@@ -19,7 +19,7 @@ from calco.evaluation.metrics import METRICS
 from calco.evaluation.readback import LabelScores
 from calco.evaluation.scores import Metric, Score, plain, terminal_table
 from calco.evaluation.steadiness import VideoScores
-from calco.files import make_folder, read_json, write_json
+from calco.files import atomic_write, make_folder, read_json, write_json
 from calco.imaging import Image
 from calco.records import to_record
 from calco.report.page import count
@@ -255,7 +255,7 @@ class Scorecard:
             make_folder(home / IMAGES)
             files = {side: f"{IMAGES}/{index:02d}-{side}.png" for side in _SIDES}
             for side, file in files.items():
-                imaging.write(home / file, getattr(case, side))
+                atomic_write(home / file, imaging.encode(getattr(case, side), file, fast=True))
             rows.append({"key": case.key, "role": case.role, **files})
         write_json(home / SCORES, self.to_json() | {"cases": rows})
         return home / SCORES
