@@ -15,7 +15,7 @@ from calco.errors import CalcoError
 from calco.evaluation import metrics, perceptual
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA
 from calco.evaluation.scorecard import Scorecard
-from calco.evaluation.scoring import evaluate
+from calco.evaluation.scoring import Known, evaluate
 from calco.imaging import Image
 from evaluation.formula_images import pairs, wave
 
@@ -66,6 +66,20 @@ def test_the_verdict_says_by_how_much(card: Scorecard) -> None:
     assert said.startswith("On 12 images that it never saw, the model beats every baseline on every measure: L1 (")
     assert f"L1 ({ours:.4f} against {theirs:.4f} for the " in said
     assert f"{round((1 - ours / theirs) * 100)}% less" in said
+
+
+def test_baselines_of_the_same_pairs_are_scored_once_for_several_models(card: Scorecard) -> None:
+    made, known = pairs(12), Known()
+    mean = np.mean([pair.target for pair in made], axis=0).astype(np.float32) / 255
+    for error in (20, 6):
+        again = evaluate(nearly(made, error), made, mean_target=mean, seed=3, perceptual=False, known=known)
+        assert len(known) == 24
+    assert again.systems == card.systems
+    assert again.gains == card.gains
+    other = evaluate(nearly(made), made, mean_target=1 - mean, seed=3, perceptual=False, known=known)
+    assert len(known) == 36  # another mean target is another baseline
+    assert other.systems[INPUT_COPIED] == card.systems[INPUT_COPIED]
+    assert other.systems[MEAN_TARGET] != card.systems[MEAN_TARGET]
 
 
 def test_a_model_that_copies_its_input_beats_nothing() -> None:

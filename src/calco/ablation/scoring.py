@@ -1,7 +1,7 @@
 """Scores of the runs of an ablation: all on the same pairs of one split, made in one way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from calco.evaluation.evaluate import pair_setting
 from calco.evaluation.metrics import mean_class_scores, nan_mean
 from calco.evaluation.perceptual import weight_file
 from calco.evaluation.scorecard import SCORES, Scorecard
-from calco.evaluation.scoring import Examiner, evaluate
+from calco.evaluation.scoring import Examiner, Known, evaluate
 from calco.files import read_json, write_json
 from calco.inference.translator import Translator, load
 from calco.training.config import TrainConfig
@@ -43,6 +43,7 @@ class Scoring:
     split: SplitConfig
     recipe: RecipeConfig
     jitter: JitterConfig  # of the pairs
+    known: Known = field(default_factory=dict, compare=False, repr=False)  # scores of the baselines of earlier runs
 
     @property
     def setting(self) -> dict[str, str]:
@@ -102,6 +103,7 @@ class Scoring:
             learned_from_alexnet=translator.info.provenance.get("perceptual") == "alexnet",
             mean_target=None if mean_target is None else (mean_target / 255).astype(np.float32),
             out=out,
+            known=self.known,
         )
 
     def _dataset(self, source: Source, items: tuple[Item, ...]) -> tuple[PairDataset, RecipeConfig]:

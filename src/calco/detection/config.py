@@ -300,7 +300,7 @@ class PlaceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectEvaluateConfig:
-    """Score a detector beside baselines; write scores.json and report.html."""
+    """Score a detector beside baselines, in the images' own pixels; write scores.json and report.html."""
 
     model: Annotated[str, Positional, arg(metavar="RUN")] = ""
     """Run of calco detect train, or model folder."""

@@ -15,7 +15,7 @@ from calco.work import Engine, Name
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Score a model beside baselines on the same images; write scores.json and report.html."""
+    """Score a model beside baselines, at the size of its training; write scores.json and report.html."""
 
     model: Annotated[str | Path, Positional, arg(metavar="MODEL")]
     """Run, model folder, or file that calco export wrote."""

@@ -1,5 +1,6 @@
 """Scores a translator on pairs, beside the baselines."""
 
+import hashlib
 import logging
 import math
 from collections import Counter
@@ -110,6 +111,7 @@ def evaluate(
     progress: Callable[[int, str], None] | None = None,
     out: str | Path | None = None,
     spread: "Spread | None" = None,
+    known: "Known | None" = None,
 ) -> Scorecard:
     """Score `translator` on every pair, beside the baselines on the same images.
 
@@ -132,6 +134,8 @@ def evaluate(
         progress: Called after each image with the number done so far and the key of the image.
         out: Folder for `scores.json` and the images; None writes nothing.
         spread: Lets other processes examine the images; neither translator nor pairs are used then.
+        known: Scores of the baselines of earlier calls, to which this call adds its own; for several models on the
+            same pairs. With `inception` all outputs are needed, and it is not used.
 
     Returns:
         The scorecard; its cases hold the images of the report.
@@ -152,7 +156,7 @@ def evaluate(
     classes = named_palette(palette) if palette else None
     results = _Results(palette=classes, sets=sets)
     examine = Examiner(palette=classes, mean_target=mean_target, perceptual=perceptual, everything=sets is not None,
-                       judge=judge)  # fmt: skip
+                       judge=judge, known=known if sets is None else None)  # fmt: skip
     if rank_by is None:
         rank_by = "iou" if palette else "st_lpips" if perceptual else "ssim"
     if rank_by not in METRICS or METRICS[rank_by].better is None or rank_by in ("fid", "kid", "inception_score"):
@@ -211,6 +215,10 @@ Found: TypeAlias = tuple[str, Examined | str]
 """Key of an image, and its scores or the reason why there are none."""
 
 
+Known: TypeAlias = dict[str, tuple[dict[str, float], Counts | None]]
+"""Scores of baselines, and their confusions, by a digest of what they depend on."""
+
+
 @dataclass(kw_only=True)
 class Examiner:
     """Scores pairs one by one, and keeps nothing of them; can be sent to another process."""
@@ -222,6 +230,7 @@ class Examiner:
     # Whether the pairs have an erased region, and whether their inputs can be copied
     kind: tuple[bool, bool] | None = None
     judge: Judge | None = None
+    known: Known | None = None  # scores of baselines, which are not computed again; new ones are added
     _distance: Perceptual | None = None
     _mean: tuple[Image, Features] | None = None  # the last mean target that the network saw
 
@@ -242,7 +251,9 @@ class Examiner:
         """Score the output of the model and every baseline on one pair."""
         erased, copies = self.settle(pair)
         baselines = baselines_for(mean_target=self.mean_target, erased=erased, copies=copies)
-        outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in baselines.items()}
+        keys = {} if self.known is None else {name: self._key(pair, name) for name in baselines}
+        before = {name: self.known[key] for name, key in keys.items() if key in self.known} if self.known else {}
+        outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in baselines.items() if name not in before}
         reference = metrics.Reference(pair.target)
         scores = {
             name: reference.scores(image, pair.region) | {"colourfulness": metrics.colourfulness(image)}
@@ -261,11 +272,27 @@ class Examiner:
                 confusions[name] = metrics.confusion(classes, true, len(palette))
                 means = metrics.mean_class_scores(confusions[name])
                 scores[name] |= {key: float(value) for key, value in means.items()}
+        if self.known is not None:
+            self.known |= {key: (scores[name], confusions.get(name)) for name, key in keys.items() if name in scores}
+            scores = {MODEL: scores[MODEL]} | {name: self.known[key][0] for name, key in keys.items()}
+            confusions |= {name: counts for name, (_, counts) in before.items() if counts is not None}
         return Examined(
             pair=pair, outputs=outputs if self.everything else {MODEL: output}, scores=scores, confusions=confusions,
             target_colour=metrics.colourfulness(pair.target),
             judged=None if self.judge is None else self.judge.examined(pair, output),
         )  # fmt: skip
+
+    def _key(self, pair: Pair, baseline: str) -> str:
+        """Return a digest of what the scores of a baseline depend on."""
+        mean = self.mean_target if baseline == MEAN_TARGET else None
+        found = hashlib.blake2b(repr((baseline, self.perceptual, self.palette)).encode(), digest_size=16)
+        for array in (pair.input, pair.target, pair.region, pair.weight, mean):
+            if array is None:
+                found.update(b"none")
+            else:
+                found.update(repr((array.shape, array.dtype.str)).encode())
+                found.update(np.ascontiguousarray(array))
+        return found.hexdigest()
 
     def _distances(self, outputs: Mapping[str, Image], target: Image) -> dict[str, float]:
         """Return ST-LPIPS of each system. The mean target is the same image for all pairs of a size: seen once."""

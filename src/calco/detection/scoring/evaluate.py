@@ -286,7 +286,7 @@ def _about(info: "DetectorInfo", source: Source) -> dict[str, str]:
     return {
         "Architecture": info.architecture,
         "Classes": ", ".join(info.classes),
-        "Size": f"{info.size} pixels, in a square",
+        "Size": f"each image is seen at {info.size} pixels, in a square; boxes are compared in the images' own pixels",
         "Trained on": f"{known.get('images', 'unknown')} ({known.get('splits', {}).get('train', '?')} images)",
         "Training": f"{info.step} steps, seed {info.seed}",
         "Began with": str(known.get("weights", known.get("began_with", "unknown"))),
