@@ -291,7 +291,7 @@ class Examiner:
                 found.update(b"none")
             else:
                 found.update(repr((array.shape, array.dtype.str)).encode())
-                found.update(np.ascontiguousarray(array))
+                found.update(array.tobytes())
         return found.hexdigest()
 
     def _distances(self, outputs: Mapping[str, Image], target: Image) -> dict[str, float]:
