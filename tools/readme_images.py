@@ -85,7 +85,7 @@ def watch(room: Path, out: Path, minutes: float) -> None:
     (room / "rules.yaml").write_text(RULES, encoding="utf-8")
     calco(f"detect train scenes --size 224 --minutes {minutes:g} --learning-rate 1.5e-3 --ema 0.99 --out runs/objects",
           room)  # fmt: skip
-    calco("detect watch street.mp4 --model runs/objects --rules rules.yaml --score 0.4 --out watched", room)
+    calco("detect watch street.mp4 --model runs/objects --rules rules.yaml --score 0.6 --out watched", room)
     animate(room / "watched" / "video.mp4", out / "watch.webp")
 
 
