@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from calco.inference.steady import Steady as Steady
     from calco.inference.translate import translate
     from calco.inference.translator import Translator, load
+    from calco.report.display import Shown, show
     from calco.training.config import TrainConfig, preset
     from calco.training.translation import train
     from calco.version import __version__
@@ -71,6 +72,7 @@ _HOMES = {
     "CollectConfig": "calco.collecting", "CompareConfig": "calco.evaluation",
     "CompletionConfig": "calco.cli.completion", "completion": "calco.cli.completion",
     "Diagnosis": "calco.diagnosis", "DoctorConfig": "calco.diagnosis", "doctor": "calco.diagnosis",
+    "Shown": "calco.report.display", "show": "calco.report.display",
     "DataError": "calco.errors", "DemoConfig": "calco.cli.demo", "EvaluateConfig": "calco.evaluation",
     "ExportConfig": "calco.export", "MissingExtraError": "calco.errors", "ModelError": "calco.errors",
     "OutOfMemoryError": "calco.errors", "Pair": "calco.data.sample", "PrepareConfig": "calco.data.config",
@@ -92,9 +94,10 @@ __all__ = [
     "AblateConfig", "BenchConfig", "CalcoError", "CheckConfig", "Client", "CollectConfig", "CompareConfig",
     "CompletionConfig", "DataError", "DemoConfig", "Diagnosis", "DoctorConfig", "EvaluateConfig", "ExportConfig",
     "MissingExtraError", "ModelError", "OutOfMemoryError", "Pair", "PrepareConfig", "RecipeConfig", "RecipesConfig",
-    "Sample", "ServeConfig", "SourceConfig", "Steady", "TrainConfig", "TranslateConfig", "Translator", "UsageError",
-    "WriteError", "__version__", "ablate", "bench", "build_recipe", "check", "collect", "compare", "completion", "demo",
-    "doctor", "evaluate", "export_model", "load", "open_source", "prepare", "preset", "psnr", "psnr_inside",
-    "read_image", "recipes", "score", "serve", "train", "translate", "write_image", "write_report",
+    "Sample", "ServeConfig", "Shown", "SourceConfig", "Steady", "TrainConfig", "TranslateConfig", "Translator",
+    "UsageError", "WriteError", "__version__", "ablate", "bench", "build_recipe", "check", "collect", "compare",
+    "completion", "demo", "doctor", "evaluate", "export_model", "load", "open_source", "prepare", "preset", "psnr",
+    "psnr_inside", "read_image", "recipes", "score", "serve", "show", "train", "translate", "write_image",
+    "write_report",
 ]  # fmt: skip
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

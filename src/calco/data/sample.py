@@ -86,6 +86,12 @@ class Pair:
         others = {"target": self.target, "weight map": self.weight, "region": self.region}
         _check_sizes(self.key, "input", self.input, others)
 
+    def _repr_html_(self) -> str:
+        """Return both images as a notebook shows them."""
+        from calco.report.display import show
+
+        return show(self)._repr_html_()
+
 
 def _unit(*parts: object) -> bytes:
     """Return 16 bytes that depend on the parts and on nothing else."""

@@ -22,6 +22,7 @@ from calco.evaluation.steadiness import VideoScores
 from calco.files import atomic_write, make_folder, read_json, write_json
 from calco.imaging import Image
 from calco.records import to_record
+from calco.report import display
 from calco.report.page import count
 
 FORMAT = 2
@@ -206,6 +207,14 @@ class Scorecard:
         return terminal_table(
             self.systems, self.metrics, title=title, caption="mean and 95% interval; the best in bold"
         )
+
+    def _repr_html_(self) -> str:
+        """Return verdict and scores as a notebook shows them, a row for each metric."""
+        rows = [
+            [metric.heading, *(metric.text(row[key].mean) if key in row else "" for row in self.systems.values())]
+            for key, metric in self.metrics.items()
+        ]
+        return display.table([["", *self.systems], *rows], self.verdict())
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; NaN become null. The images of the cases are not included: see `save`."""

@@ -41,6 +41,7 @@ from calco.networks.build import build_generator
 from calco.networks.generator import Generator, output_channels
 from calco.networks.machine import choose_device, choose_precision
 from calco.records import to_record
+from calco.report import display
 
 
 class Translator(Network):
@@ -67,6 +68,16 @@ class Translator(Network):
     def mean_target(self) -> Image | None:
         """Mean of the targets of the training, HWC uint8; None if the model does not hold it."""
         return self._mean_target()
+
+    def _repr_html_(self) -> str:
+        """Return what the model is, as a notebook shows it."""
+        info = self.info
+        rows = [
+            ("recipe", info.recipe.recipe), ("network", info.generator.architecture), ("step", f"{info.step:,}"),
+            ("channels", f"{info.in_channels} to {info.out_channels}"), ("device", str(self.device)),
+            *((f"{name} (validation)", f"{value:.4g}") for name, value in info.scores.items()),
+        ]  # fmt: skip
+        return display.table([("translator", ""), *rows])
 
     def __call__(
         self, image: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False

@@ -1,0 +1,64 @@
+"""Images show themselves in a notebook, and are saved as a grid without one."""
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+import calco
+from calco.data.config import JitterConfig
+from calco.inference.folder import ModelInfo
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
+
+RED = np.zeros((20, 30, 3), np.uint8) + np.uint8([200, 0, 0])
+GREY = np.full((10, 10), 0.5, np.float32)
+PAIR = calco.Pair(input=RED, target=RED, key="a", group="a")
+
+
+def shown_in(page: str) -> list[np.ndarray]:
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    return [np.asarray(Pillow.open(io.BytesIO(base64.b64decode(each)))) for each in found]
+
+
+def test_arrays_images_pairs_and_captions_are_shown_in_rows(tmp_path: Path) -> None:
+    shown = calco.show([RED, Pillow.fromarray(RED), {"<grey>": GREY}, PAIR])
+    page = shown._repr_html_()
+    assert [image.shape for image in shown_in(page)] == [(20, 30, 3)] * 2 + [(10, 10, 3)] + [(20, 30, 3)] * 2
+    assert "&lt;grey&gt;" in page and "<grey>" not in page
+    grid = calco.read_image(shown.save(tmp_path / "grid.png"))
+    assert grid.shape == (20 + 6 + 10 + 6 + 20, 30 + 6 + 30, 3)
+    assert tuple(grid[0, 0]) == (200, 0, 0) and tuple(grid[22, 0]) == (255, 255, 255)
+    assert abs(int(grid[27, 0, 0]) - 128) <= 1
+
+
+def test_a_pair_shows_itself() -> None:
+    assert len(shown_in(PAIR._repr_html_())) == 2
+
+
+@pytest.mark.parametrize(("images", "rule"), [([], "no image to show"), ([np.zeros((4, 4, 3))], "float64")])
+def test_what_cannot_be_shown_is_one_line(images: list[object], rule: str) -> None:
+    with pytest.raises(calco.CalcoError, match=rule) as caught:
+        calco.show(images)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scorecard_shows_its_verdict_and_a_row_for_each_score() -> None:
+    pairs = [calco.Pair(input=RED, target=np.roll(RED, 40 * at), key=f"{at}", group=f"{at}") for at in range(3)]
+    card = calco.score(lambda image: image, pairs, perceptual=False)
+    page = card._repr_html_()
+    assert card.verdict()[:20] in page
+    assert "<th>model</th>" in page and "<td>PSNR ↑</td>" in page
+
+
+def test_a_translator_shows_its_recipe_and_network() -> None:
+    info = ModelInfo(
+        generator=GeneratorConfig(depth=2, filters=4), recipe=calco.RecipeConfig(recipe="colorize"),
+        jitter=JitterConfig(size=16, resize=16), in_channels=1, out_channels=3,
+    )  # fmt: skip
+    page = calco.Translator(info, build_generator(info.generator, 1, 3))._repr_html_()
+    assert "<td>colorize</td>" in page and "<td>1 to 3</td>" in page
