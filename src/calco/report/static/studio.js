@@ -37,6 +37,9 @@ const choose = (chosen) => {
   find(".go-language")?.click();
 };
 for (const button of all("[data-lang]")) button.addEventListener("click", () => choose(button.dataset.lang));
+// On a phone the line of pages is wider than the screen: the present page is brought into sight.
+const here = find("nav [aria-current]");
+if (here) here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.clientWidth - here.offsetWidth) / 2;
 // Labels of Gradio's parts: key => update of that part.
 calco.labels = (keys) => keys.map((props) => ({ __type__: "update", ...Object.fromEntries(Object.entries(props).map(([name, key]) => [name, word(key)])) }));
 
