@@ -175,6 +175,7 @@ def test_the_openapi_states_every_answer(site: Site) -> None:
             "jobs",
             "jobs/{id}",
             "jobs/{id}/result",
+            "jobs/{id}/boxes",
             "jobs/{id}/preview",
         )
     }
