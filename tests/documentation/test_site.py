@@ -192,7 +192,7 @@ def test_search_finds_pages_and_asks_nobody_else(
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{base}{home}")
     page.locator(".md-search__button").click()
-    page.keyboard.type(word)
+    page.locator("input[placeholder]").fill(word)  # waits until the search is open
     found = page.locator("a[role=option]", has_text=re.compile(word, re.IGNORECASE)).first
     found.click()
     page.wait_for_function(f"!location.pathname.endsWith('/{home}')")
