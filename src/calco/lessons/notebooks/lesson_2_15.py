@@ -19,12 +19,12 @@ def _(kit, language):
     t.head(
         "2.15",
         es="""
-        La misma red, las mismas imágenes, el mismo número de pasos. Una empezó con pesos al azar; la otra, con un backbone que
-        ya había visto ImageNet. Mira la diferencia: eso compra el ajuste fino.
+        La misma red, las mismas imágenes, el mismo número de pasos. Una empezó con pesos al azar; la otra, con un
+        backbone que ya había visto ImageNet. Mira la diferencia: eso compra el ajuste fino.
         """,
         en="""
-        The same network, the same images, the same number of steps. One began with random weights; the other with a backbone
-        that had seen ImageNet. Look at the difference: this is what fine-tuning buys.
+        The same network, the same images, the same number of steps. One began with random weights; the other with a
+        backbone that had seen ImageNet. Look at the difference: this is what fine-tuning buys.
         """,
     )
     return (t,)
@@ -77,45 +77,48 @@ def _(t):
 
         ## La idea
 
-        Entrenar desde cero pide aprenderlo todo a la vez: qué es un borde, qué es una textura, qué es una oreja, qué es un gato,
-        y dónde termina su caja. Las primeras preguntas son iguales para *todas* las fotos del mundo. El **ajuste fino** las toma
-        resueltas: parte los pesos en los del backbone $\theta_b$ y los de la cabeza $\theta_h$, comienza con
-        $\theta_b = \theta_b^{\text{ImageNet}}$ y $\theta_h$ al azar, y sigue bajando la pérdida, con pasos distintos:
+        Entrenar desde cero pide aprenderlo todo a la vez: qué es un borde, qué es una textura, qué es una oreja, qué
+        es un gato, y dónde termina su caja. Las primeras preguntas son iguales para *todas* las fotos del mundo. El
+        **ajuste fino** las toma resueltas: parte los pesos en los del backbone $\theta_b$ y los de la cabeza
+        $\theta_h$, comienza con $\theta_b = \theta_b^{\text{ImageNet}}$ y $\theta_h$ al azar, y sigue bajando la
+        pérdida, con pasos distintos:
 
         $$\theta_h \leftarrow \theta_h - \eta\, \nabla_{\theta_h} L \qquad
         \theta_b \leftarrow \theta_b - \rho\,\eta\, \nabla_{\theta_b} L, \quad 0 \le \rho \le 1$$
 
-        Con $\rho = 0$ el backbone queda **congelado**; con $\rho$ pequeño (aquí 0,3) se mueve con cuidado: la cabeza, que
-        empieza al azar, manda al principio gradientes grandes y sin sentido, que destruirían lo aprendido. Entre ambos extremos
-        se pueden congelar solo las **primeras etapas**.
+        Con $\rho = 0$ el backbone queda **congelado**; con $\rho$ pequeño (aquí 0,3) se mueve con cuidado: la cabeza,
+        que empieza al azar, manda al principio gradientes grandes y sin sentido, que destruirían lo aprendido. Entre
+        ambos extremos se pueden congelar solo las **primeras etapas**.
 
         ## Qué sabe el backbone antes de empezar
 
-        Una prueba sin entrenar ni un peso. Se recortan los objetos, se pasan por el backbone, se promedia su último mapa y se
-        clasifica cada recorte por el **centroide** más cercano: la media de las características de cada clase en el
-        entrenamiento.
+        Una prueba sin entrenar ni un peso. Se recortan los objetos, se pasan por el backbone, se promedia su último
+        mapa y se clasifica cada recorte por el **centroide** más cercano: la media de las características de cada
+        clase en el entrenamiento.
         """,
         en=r"""
         *Scenes with drawings by OpenMoji, CC BY-SA 4.0. The mAP is that of the validation images.*
 
         ## The idea
 
-        To train from scratch is to learn everything at once: what an edge is, what a texture, what an ear, what a cat, and where
-        its box ends. The first questions are the same for *all* photos in the world. **Fine-tuning** takes them as solved: it
-        parts the weights into those of the backbone $\theta_b$ and those of the head $\theta_h$, begins with
-        $\theta_b = \theta_b^{\text{ImageNet}}$ and a random $\theta_h$, and goes on to lower the loss, with different steps:
+        To train from scratch is to learn everything at once: what an edge is, what a texture, what an ear, what a cat,
+        and where its box ends. The first questions are the same for *all* photos in the world. **Fine-tuning** takes
+        them as solved: it parts the weights into those of the backbone $\theta_b$ and those of the head $\theta_h$,
+        begins with $\theta_b = \theta_b^{\text{ImageNet}}$ and a random $\theta_h$, and goes on to lower the loss,
+        with different steps:
 
         $$\theta_h \leftarrow \theta_h - \eta\, \nabla_{\theta_h} L \qquad
         \theta_b \leftarrow \theta_b - \rho\,\eta\, \nabla_{\theta_b} L, \quad 0 \le \rho \le 1$$
 
-        With $\rho = 0$ the backbone is **frozen**; with a small $\rho$ (here 0.3) it moves with care: the head, which begins at
-        random, first sends large and senseless gradients, which would destroy what was learned. Between the two, the **first
-        stages** alone can be frozen.
+        With $\rho = 0$ the backbone is **frozen**; with a small $\rho$ (here 0.3) it moves with care: the head, which
+        begins at random, first sends large and senseless gradients, which would destroy what was learned. Between the
+        two, the **first stages** alone can be frozen.
 
         ## What the backbone knows before it starts
 
-        A trial without training a single weight. The objects are cut out and passed through the backbone, its last map is
-        averaged, and each cut-out is classified by the nearest **centroid**: the mean of the features of each class in training.
+        A trial without training a single weight. The objects are cut out and passed through the backbone, its last map
+        is averaged, and each cut-out is classified by the nearest **centroid**: the mean of the features of each class
+        in training.
         """,
     )
     return
@@ -190,26 +193,26 @@ def _(EfficientNetLite, accuracy, cutouts, features, load_imagenet, t, torch):
 def _(t):
     t(
         es="""
-        ImageNet es de fotos, no de dibujos. Aun así, sus características separan animales, carros y frutas dibujados mejor que los píxeles.
-        Esa es la **transferencia**. Y mira la fila del backbone al azar: una red sin entrenar no es «nada», también proyecta la
-        imagen; por eso se compara con ella y no con el azar puro.
+        ImageNet es de fotos, no de dibujos. Aun así, sus características separan animales, carros y frutas dibujados
+        mejor que los píxeles. Esa es la **transferencia**. Y mira la fila del backbone al azar: una red sin entrenar
+        no es «nada», también proyecta la imagen; por eso se compara con ella y no con el azar puro.
 
         ## Qué se congela
 
-        Las primeras etapas ven bordes; las últimas, partes. Con pocas imágenes conviene congelar más: menos pesos libres, menos
-        sobreajuste. Y hay otra ganancia: los mapas grandes están al principio, así que congelarlos ahorra la parte más cara del
-        paso hacia atrás. Mídelo en tu máquina:
+        Las primeras etapas ven bordes; las últimas, partes. Con pocas imágenes conviene congelar más: menos pesos
+        libres, menos sobreajuste. Y hay otra ganancia: los mapas grandes están al principio, así que congelarlos
+        ahorra la parte más cara del paso hacia atrás. Mídelo en tu máquina:
         """,
         en="""
-        ImageNet is photos, not drawings. Even so, its features separate drawn animals, cars and fruit better than pixels do. This is
-        **transfer**. And look at the row of the random backbone: an untrained network is not “nothing”, it projects the image
-        too; this is why the comparison is with it, and not with pure chance.
+        ImageNet is photos, not drawings. Even so, its features separate drawn animals, cars and fruit better than
+        pixels do. This is **transfer**. And look at the row of the random backbone: an untrained network is not
+        “nothing”, it projects the image too; this is why the comparison is with it, and not with pure chance.
 
         ## What is frozen
 
-        The first stages see edges; the last ones see parts. With few images, freeze more: fewer free weights, less overfitting.
-        And there is another gain: the large maps come first, so that freezing them saves the most expensive part of the backward
-        pass. Measure it on your machine:
+        The first stages see edges; the last ones see parts. With few images, freeze more: fewer free weights, less
+        overfitting. And there is another gain: the large maps come first, so that freezing them saves the most
+        expensive part of the backward pass. Measure it on your machine:
         """,
     )
     return
@@ -260,17 +263,19 @@ def _(freeze, t, torch):
 def _(t):
     t(
         es="""
-        Fíjate en que los *pesos* casi no bajan y el *tiempo* sí: las primeras etapas tienen pocos pesos sobre mapas enormes.
+        Fíjate en que los *pesos* casi no bajan y el *tiempo* sí: las primeras etapas tienen pocos pesos sobre mapas
+        enormes.
 
-        Hay un detalle que arruina muchos ajustes finos: la **normalización por lotes**. Sus medias y varianzas se estiman del
-        lote, y ocho imágenes las estiman mal. Un backbone preentrenado ya trae las de un millón de fotos, de modo que Calco las
-        deja fijas:
+        Hay un detalle que arruina muchos ajustes finos: la **normalización por lotes**. Sus medias y varianzas se
+        estiman del lote, y ocho imágenes las estiman mal. Un backbone preentrenado ya trae las de un millón de fotos,
+        de modo que Calco las deja fijas:
         """,
         en="""
         Note that the *weights* hardly fall and the *time* does: the first stages have few weights on huge maps.
 
-        One detail spoils many fine-tunings: **batch normalisation**. Its means and variances are estimated from the batch, and
-        eight images estimate them badly. A pretrained backbone brings those of a million photos, so Calco keeps them fixed:
+        One detail spoils many fine-tunings: **batch normalisation**. Its means and variances are estimated from the
+        batch, and eight images estimate them badly. A pretrained backbone brings those of a million photos, so Calco
+        keeps them fixed:
         """,
     )
     return
@@ -288,14 +293,14 @@ def _(t):
         es="""
         ## Ejercicios
 
-        **1.** En la prueba de los centroides, usa el segundo mapa del backbone (`maps[1]`, bordes y texturas) en vez del último.
-        ¿Sube o baja?
+        **1.** En la prueba de los centroides, usa el segundo mapa del backbone (`maps[1]`, bordes y texturas) en vez
+        del último. ¿Sube o baja?
         """,
         en="""
         ## Exercises
 
-        **1.** In the trial of the centroids, take the second map of the backbone (`maps[1]`, edges and textures) instead of the
-        last. Does it rise or fall?
+        **1.** In the trial of the centroids, take the second map of the backbone (`maps[1]`, edges and textures)
+        instead of the last. Does it rise or fall?
         """,
     )
     return
@@ -327,10 +332,12 @@ def _(accuracy, first, first_names, imagenet_backbone, second, second_names, sha
 def _(t):
     t(
         es=r"""
-        **2.** Con $\eta = 0{,}004$ y $\rho = 0{,}3$, ¿cuál es la tasa del backbone? ¿Qué pasaría con $\rho = 1$ al principio?
+        **2.** Con $\eta = 0{,}004$ y $\rho = 0{,}3$, ¿cuál es la tasa del backbone? ¿Qué pasaría con $\rho = 1$ al
+        principio?
         """,
         en=r"""
-        **2.** With $\eta = 0.004$ and $\rho = 0.3$, what is the rate of the backbone? What would happen at first with $\rho = 1$?
+        **2.** With $\eta = 0.004$ and $\rho = 0.3$, what is the rate of the backbone? What would happen at first with
+        $\rho = 1$?
         """,
     )
     return

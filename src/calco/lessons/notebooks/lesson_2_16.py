@@ -19,12 +19,12 @@ def _(kit, language):
     t.head(
         "2.16",
         es="""
-        Dos maneras de separar las mismas 160 imágenes. Una da una prueba honesta; la otra, una que la red ya vio. Para cada
-        imagen de prueba se busca la de entrenamiento que más se le parece:
+        Dos maneras de separar las mismas 160 imágenes. Una da una prueba honesta; la otra, una que la red ya vio. Para
+        cada imagen de prueba se busca la de entrenamiento que más se le parece:
         """,
         en="""
-        Two ways to split the same 160 images. One gives an honest test; the other, one that the network has seen. For each test
-        image, the most similar training image is looked up:
+        Two ways to split the same 160 images. One gives an honest test; the other, one that the network has seen. For
+        each test image, the most similar training image is looked up:
         """,
     )
     return (t,)
@@ -95,19 +95,21 @@ def _(t):
         ## Tres montones y una regla
 
         - **Entrenamiento**: ajusta los pesos.
-        - **Validación**: elige lo demás (cuándo parar, el umbral, la fuerza del aumento). Quien elige mirándola la gasta un poco
-          en cada mirada.
+        - **Validación**: elige lo demás (cuándo parar, el umbral, la fuerza del aumento). Quien elige mirándola la
+          gasta un poco en cada mirada.
         - **Prueba**: se mira una vez, al final. Es la única que dice algo del mundo.
 
-        La regla: **nada de la prueba puede haber ayudado a elegir nada**. Romperla se llama *fuga* (*leakage*), y casi nunca es
-        intencional. Las imágenes no son independientes: cuadros seguidos de un video, fotos de una misma calle, diez vistas de una
-        persona. Si un cuadro cae en entrenamiento y el siguiente en prueba, medir la prueba es medir la memoria. Por eso se separa
-        por **grupos**: lo que está emparentado cae entero del mismo lado. Aquí el grupo es el fondo.
+        La regla: **nada de la prueba puede haber ayudado a elegir nada**. Romperla se llama *fuga* (*leakage*), y casi
+        nunca es intencional. Las imágenes no son independientes: cuadros seguidos de un video, fotos de una misma
+        calle, diez vistas de una persona. Si un cuadro cae en entrenamiento y el siguiente en prueba, medir la prueba
+        es medir la memoria. Por eso se separa por **grupos**: lo que está emparentado cae entero del mismo lado. Aquí
+        el grupo es el fondo.
 
         ## El código más corto
 
-        Hay que repartir grupos sin guardar listas, y de modo que añadir imágenes mañana no mueva las de hoy. La solución es un
-        **hash** del nombre del grupo: un número en $[0, 1)$ que parece al azar pero siempre es el mismo.
+        Hay que repartir grupos sin guardar listas, y de modo que añadir imágenes mañana no mueva las de hoy. La
+        solución es un **hash** del nombre del grupo: un número en $[0, 1)$ que parece al azar pero siempre es el
+        mismo.
         """,
         en="""
         *Scenes with drawings by OpenMoji, CC BY-SA 4.0.*
@@ -115,19 +117,21 @@ def _(t):
         ## Three piles and a rule
 
         - **Training** adjusts the weights.
-        - **Validation** chooses the rest (when to stop, the threshold, the strength of augmentation). Who chooses by it wears it
-          out a little with each look.
+        - **Validation** chooses the rest (when to stop, the threshold, the strength of augmentation). Who chooses by
+          it wears it out a little with each look.
         - **Test** is looked at once, at the end. It is the only one that says something about the world.
 
-        The rule: **nothing of the test may have helped to choose anything**. To break it is called *leakage*, and it is hardly
-        ever intended. Images are not independent: consecutive frames of a video, photos of one street, ten views of one person. If
-        one frame falls into training and the next into the test, to measure the test is to measure memory. So the split is by
-        **groups**: what is related falls on one side as a whole. Here the group is the ground.
+        The rule: **nothing of the test may have helped to choose anything**. To break it is called *leakage*, and it
+        is hardly ever intended. Images are not independent: consecutive frames of a video, photos of one street, ten
+        views of one person. If one frame falls into training and the next into the test, to measure the test is to
+        measure memory. So the split is by **groups**: what is related falls on one side as a whole. Here the group is
+        the ground.
 
         ## The smallest code
 
-        Groups must be divided without keeping lists, and such that adding images tomorrow does not move those of today. The
-        solution is a **hash** of the name of the group: a number in $[0, 1)$ that looks random but is always the same.
+        Groups must be divided without keeping lists, and such that adding images tomorrow does not move those of
+        today. The solution is a **hash** of the name of the group: a number in $[0, 1)$ that looks random but is
+        always the same.
         """,
     )
     return
@@ -153,14 +157,14 @@ def _(grounds, np):
 def _(t):
     t(
         es="""
-        Con 60 fondos las proporciones salen solo *aproximadas*: es el precio de no mover nada nunca. En Calco, las carpetas
-        `train`, `val` y `test`, o las listas que traiga el conjunto, mandan; si no las hay, se usa el hash del grupo. Y así
-        quedaron nuestras escenas:
+        Con 60 fondos las proporciones salen solo *aproximadas*: es el precio de no mover nada nunca. En Calco, las
+        carpetas `train`, `val` y `test`, o las listas que traiga el conjunto, mandan; si no las hay, se usa el hash
+        del grupo. Y así quedaron nuestras escenas:
         """,
         en="""
-        With 60 grounds the proportions are only *approximate*: this is the price of never moving anything. In Calco, folders
-        `train`, `val` and `test`, or lists that the set brings, decide; without them, the hash of the group does. This is how our
-        scenes were split:
+        With 60 grounds the proportions are only *approximate*: this is the price of never moving anything. In Calco,
+        folders `train`, `val` and `test`, or lists that the set brings, decide; without them, the hash of the group
+        does. This is how our scenes were split:
         """,
     )
     return
@@ -185,26 +189,26 @@ def _(data, grounds, samples, split, t):
 def _(t):
     t(
         es="""
-        La prueba tiene muy pocas imágenes y aún menos fondos: lo que se mida ahí tendrá un intervalo enorme (lección 2.19, que
-        fabrica una prueba mayor). Y hay otra fuga que la separación por fondo **no** evita: los 18 dibujos son los mismos en los
-        tres montones. Un puntaje alto dirá «encuentra estos dibujos sobre fondos nuevos», no «encuentra animales». Cuál es el
-        grupo depende de lo que quieres afirmar.
+        La prueba tiene muy pocas imágenes y aún menos fondos: lo que se mida ahí tendrá un intervalo enorme (lección
+        2.19, que fabrica una prueba mayor). Y hay otra fuga que la separación por fondo **no** evita: los 18 dibujos
+        son los mismos en los tres montones. Un puntaje alto dirá «encuentra estos dibujos sobre fondos nuevos», no
+        «encuentra animales». Cuál es el grupo depende de lo que quieres afirmar.
 
         ## ¿Caben los objetos en la red?
 
-        El último control de los datos: el detector encaja cada imagen en un cuadrado. ¿Cuántos píxeles le quedan a cada objeto?
-        Por debajo de unos 8 no hay nada que ver.
+        El último control de los datos: el detector encaja cada imagen en un cuadrado. ¿Cuántos píxeles le quedan a
+        cada objeto? Por debajo de unos 8 no hay nada que ver.
         """,
         en="""
-        The test has very few images, and even fewer grounds: what is measured there will have a huge interval (lesson 2.19, which
-        makes a larger test). And there is another leak, which the split by grounds does **not** prevent: the 18 drawings are the
-        same in all three piles. A high score will say “it finds these drawings on new grounds”, not “it finds animals”. What the
-        group is depends on what you want to claim.
+        The test has very few images, and even fewer grounds: what is measured there will have a huge interval (lesson
+        2.19, which makes a larger test). And there is another leak, which the split by grounds does **not** prevent:
+        the 18 drawings are the same in all three piles. A high score will say “it finds these drawings on new
+        grounds”, not “it finds animals”. What the group is depends on what you want to claim.
 
         ## Do the objects fit into the network?
 
-        The last check of the data: the detector fits each image into a square. How many pixels are left for each object? Below
-        some 8 there is nothing to see.
+        The last check of the data: the detector fits each image into a square. How many pixels are left for each
+        object? Below some 8 there is nothing to see.
         """,
     )
     return
@@ -243,21 +247,24 @@ def _(kit, np, samples, square, t):
 def _(t):
     t(
         es="""
-        `calco check carpeta` y `calco detect explore carpeta` hacen todos estos controles y más (cajas invertidas, dobles, clases
-        que solo difieren en una mayúscula, fotos repetidas en dos montones) antes de gastar un minuto de entrenamiento.
+        `calco check carpeta` y `calco detect explore carpeta` hacen todos estos controles y más (cajas invertidas,
+        dobles, clases que solo difieren en una mayúscula, fotos repetidas en dos montones) antes de gastar un minuto
+        de entrenamiento.
 
         ## Ejercicios
 
-        **1.** Tienes 50 videos de 2 minutos y anotas un cuadro por segundo. ¿Cuántas imágenes son? ¿Cuántas *independientes*?
+        **1.** Tienes 50 videos de 2 minutos y anotas un cuadro por segundo. ¿Cuántas imágenes son? ¿Cuántas
+        *independientes*?
         """,
         en="""
-        `calco check folder` and `calco detect explore folder` do all of these checks and more (inverted boxes, doubles, classes
-        that differ in a capital letter alone, photos repeated in two piles) before a minute of training is spent.
+        `calco check folder` and `calco detect explore folder` do all of these checks and more (inverted boxes,
+        doubles, classes that differ in a capital letter alone, photos repeated in two piles) before a minute of
+        training is spent.
 
         ## Exercises
 
-        **1.** You have 50 videos of 2 minutes, and annotate one frame a second. How many images are these? How many *independent*
-        ones?
+        **1.** You have 50 videos of 2 minutes, and annotate one frame a second. How many images are these? How many
+        *independent* ones?
         """,
     )
     return
@@ -282,12 +289,12 @@ def _(t):
 def _(t):
     t(
         es="""
-        **2.** Añade 40 fondos nuevos a la lista y comprueba que `split_of` no mueve ninguno de los 60 anteriores. ¿Pasaría lo
-        mismo con `np.random.permutation`?
+        **2.** Añade 40 fondos nuevos a la lista y comprueba que `split_of` no mueve ninguno de los 60 anteriores.
+        ¿Pasaría lo mismo con `np.random.permutation`?
         """,
         en="""
-        **2.** Add 40 new grounds to the list, and check that `split_of` moves none of the 60 before. Would the same hold for
-        `np.random.permutation`?
+        **2.** Add 40 new grounds to the list, and check that `split_of` moves none of the 60 before. Would the same
+        hold for `np.random.permutation`?
         """,
     )
     return

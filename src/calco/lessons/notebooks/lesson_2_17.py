@@ -19,12 +19,12 @@ def _(kit, language):
     t.head(
         "2.17",
         es="""
-        Elige una perturbación y su fuerza. El detector ya entrenado la recibe en todas las imágenes de validación. ¿Qué resiste?
-        Lo que le enseñaron a resistir.
+        Elige una perturbación y su fuerza. El detector ya entrenado la recibe en todas las imágenes de validación.
+        ¿Qué resiste? Lo que le enseñaron a resistir.
         """,
         en="""
-        Choose a perturbation and its strength. The detector, trained already, meets it in all validation images. What does it
-        withstand? What it was taught to withstand.
+        Choose a perturbation and its strength. The detector, trained already, meets it in all validation images. What
+        does it withstand? What it was taught to withstand.
         """,
     )
     return (t,)
@@ -123,10 +123,10 @@ def _(t):
         es="""
         ## La idea
 
-        Una red es **invariante** a una transformación $g$ si $f(g(x)) = f(x)$; un detector debe ser **equivariante** a las
-        geométricas: si la imagen se mueve, las cajas se mueven igual, $f(g(x)) = g(f(x))$. Las convoluciones traen de fábrica la
-        equivariancia a la traslación y ninguna otra. Lo demás se aprende de los ejemplos, y el aumento es la manera de ponerlo en
-        ellos.
+        Una red es **invariante** a una transformación $g$ si $f(g(x)) = f(x)$; un detector debe ser **equivariante** a
+        las geométricas: si la imagen se mueve, las cajas se mueven igual, $f(g(x)) = g(f(x))$. Las convoluciones traen
+        de fábrica la equivariancia a la traslación y ninguna otra. Lo demás se aprende de los ejemplos, y el aumento
+        es la manera de ponerlo en ellos.
 
         De ahí un método para elegir el aumento de *tu* ajuste fino, mejor que copiar una receta:
 
@@ -139,15 +139,17 @@ def _(t):
         en="""
         ## The idea
 
-        A network is **invariant** to a transformation $g$ if $f(g(x)) = f(x)$; a detector has to be **equivariant** to geometric
-        ones: if the image moves, the boxes move in the same way, $f(g(x)) = g(f(x))$. Convolutions are built equivariant to
-        shifts, and to nothing else. The rest is learned from examples, and augmentation is the way to put it into them.
+        A network is **invariant** to a transformation $g$ if $f(g(x)) = f(x)$; a detector has to be **equivariant** to
+        geometric ones: if the image moves, the boxes move in the same way, $f(g(x)) = g(f(x))$. Convolutions are built
+        equivariant to shifts, and to nothing else. The rest is learned from examples, and augmentation is the way to
+        put it into them.
 
         Hence a method to choose the augmentation of *your* fine-tuning, better than copying a recipe:
 
         1. Write down what differs between your photos and those of real use: hour, camera, distance, weather.
         2. Measure, as above, how much the detector loses by each change.
-        3. Augment what use will bring **and** the detector does not withstand. Not what use will never bring: it costs capacity.
+        3. Augment what use will bring **and** the detector does not withstand. Not what use will never bring: it costs
+           capacity.
 
         Now all six, at half strength:
         """,
@@ -199,22 +201,22 @@ def _(scenes):
 def _(t):
     t(
         es="""
-        Léelas al lado de la tabla. `flip` es el reflejo horizontal, nunca la media vuelta. `scale` va de 0,8 a 1,25: una imagen
-        encogida al 60 % queda fuera de lo visto. `light` y `colour` cambian hasta 30 %, pero el tono solo un veinteavo del círculo
-        por ese 0,3. `mosaic` está en 0 por una razón práctica: el mosaico hace difícil cada imagen, y solo paga en entrenamientos
-        largos; 160 pasos no lo son.
+        Léelas al lado de la tabla. `flip` es el reflejo horizontal, nunca la media vuelta. `scale` va de 0,8 a 1,25:
+        una imagen encogida al 60 % queda fuera de lo visto. `light` y `colour` cambian hasta 30 %, pero el tono solo
+        un veinteavo del círculo por ese 0,3. `mosaic` está en 0 por una razón práctica: el mosaico hace difícil cada
+        imagen, y solo paga en entrenamientos largos; 160 pasos no lo son.
 
-        `calm` es la última parte del entrenamiento, con aumento débil. El aumento **sesga**: la red ve una distribución más ancha
-        que la real, y conviene que termine viendo la real. Así se ven los dos extremos:
+        `calm` es la última parte del entrenamiento, con aumento débil. El aumento **sesga**: la red ve una
+        distribución más ancha que la real, y conviene que termine viendo la real. Así se ven los dos extremos:
         """,
         en="""
-        Read them beside the table. `flip` is the horizontal mirror image, never the half turn. `scale` runs from 0.8 to 1.25: an
-        image shrunk to 60% is outside of what was seen. `light` and `colour` change by up to 30%, but the hue by a twentieth of
-        the circle times that 0.3 alone. `mosaic` is 0 for a practical reason: mosaics make each image difficult and pay in long
-        trainings alone; 160 steps are not one.
+        Read them beside the table. `flip` is the horizontal mirror image, never the half turn. `scale` runs from 0.8
+        to 1.25: an image shrunk to 60% is outside of what was seen. `light` and `colour` change by up to 30%, but the
+        hue by a twentieth of the circle times that 0.3 alone. `mosaic` is 0 for a practical reason: mosaics make each
+        image difficult and pay in long trainings alone; 160 steps are not one.
 
-        `calm` is the last part of the training, with weak augmentation. Augmentation **biases**: the network sees a wider
-        distribution than the real one, and does well to end on the real one. These are the two extremes:
+        `calm` is the last part of the training, with weak augmentation. Augmentation **biases**: the network sees a
+        wider distribution than the real one, and does well to end on the real one. These are the two extremes:
         """,
     )
     return
@@ -250,12 +252,13 @@ def _(t):
         es="""
         ## Ejercicios
 
-        **1.** ¿Cuál de las seis perturbaciones *no* añadirías al aumento, aunque el detector pierda mucho con ella?
+        **1.** ¿Cuál de las seis perturbaciones *no* añadirías al aumento, aunque el detector pierda con ella?
         """,
         en="""
         ## Exercises
 
-        **1.** Which of the six perturbations would you *not* add to the augmentation, even though the detector loses much by it?
+        **1.** Which of the six perturbations would you *not* add to the augmentation, even though the detector loses
+        by it?
         """,
     )
     return
@@ -282,12 +285,12 @@ def _(t):
 def _(t):
     t(
         es="""
-        **2.** Al encoger, ¿se pierde porque los objetos son pequeños en la imagen o porque lo son *para la red*? Diseña la
-        medición.
+        **2.** Al encoger, ¿se pierde porque los objetos son pequeños en la imagen o porque lo son *para la red*?
+        Diseña la medición.
         """,
         en="""
-        **2.** When images are shrunk, is it lost because objects are small in the image, or because they are *for the network*?
-        Design the measurement.
+        **2.** When images are shrunk, is it lost because objects are small in the image, or because they are *for the
+        network*? Design the measurement.
         """,
     )
     return
