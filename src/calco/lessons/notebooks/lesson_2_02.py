@@ -58,7 +58,7 @@ def _(data_folder, detection, folder, record):
             scales=(1, 1.5),
             rate=12,
             examples=str(folder),
-            threshold=0.9,
+            threshold=0.5,
         )
     )
     return (slid,)
@@ -234,7 +234,7 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    threshold = kit.mo.ui.slider(0.3, 0.99, step=0.03, value=0.9, label=t.pick("umbral", "threshold"), show_value=True)
+    threshold = kit.mo.ui.slider(0.3, 0.95, step=0.05, value=0.5, label=t.pick("umbral", "threshold"), show_value=True)
     stride = kit.mo.ui.slider(8, 48, step=8, value=16, label=t.pick("paso, píxeles", "step, pixels"), show_value=True)
     kit.mo.hstack([threshold, stride], justify="start")
     return stride, threshold
