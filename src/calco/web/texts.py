@@ -95,10 +95,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "detect_run": ("Detectar", "Detect"),
     "video_title": ("Vídeo", "Video"),
     "video_lead": (
-        "Sube un vídeo. Se procesa en segundo plano; puedes verlo avanzar, cancelarlo y descargar el resultado.",
+        "Sube un video. Se procesa en segundo plano; puedes verlo avanzar, cancelarlo y descargar el resultado.",
         "Upload a video. It is processed in the background; you can watch it, cancel it, and download the result.",
     ),
-    "video_run": ("Procesar el vídeo", "Process the video"),
+    "video_run": ("Procesar el video", "Process the video"),
     "camera_title": ("Cámara", "Camera"),
     "camera_lead": (
         "La imagen de tu cámara, pasada por el modelo en directo. No se graba nada.",
@@ -198,7 +198,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "share": ("{share} %", "{share}%"),
     "legend": ("Leyenda", "Legend"),
     # Long jobs.
-    "choose_video": ("Elegir un vídeo", "Choose a video"),
+    "choose_video": ("Elegir un video", "Choose a video"),
     "choose_images": ("Elegir imágenes o un ZIP", "Choose images or a ZIP"),
     "drop_file": ("o suéltalo aquí", "or drop it here"),
     "choose_mask": ("Elegir una máscara (opcional)", "Choose a mask (optional)"),
@@ -209,7 +209,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "as the image is.",
     ),
     "mask_hint_video": (
-        "Para modelos que rellenan: una imagen del tamaño del vídeo, blanca donde se rellena.",
+        "Para modelos que rellenan: una imagen del tamaño del video, blanca donde se rellena.",
         "For models that fill holes: an image of the video's size, white where it is redrawn.",
     ),
     "download_boxes": ("Descargar las cajas (CSV)", "Download the boxes (CSV)"),
