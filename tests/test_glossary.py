@@ -14,7 +14,7 @@ DOCS = ROOT / "docs"
 GLOSSARIES = {"en": DOCS / "glossary.md", "es": DOCS / "es" / "glossary.md"}
 PAGES = {
     "en": sorted({*DOCS.glob("*.md"), *DOCS.glob("guides/*.md"), ROOT / "README.md"} - {GLOSSARIES["en"]}),
-    "es": sorted({*(DOCS / "es").rglob("*.md"), ROOT / "README.es.md"} - {GLOSSARIES["es"]}),
+    "es": sorted({*(DOCS / "es").rglob("*.md")} - {GLOSSARIES["es"]}),
 }
 LESSONS = sorted((ROOT / "src" / "calco" / "lessons").rglob("*.py"))
 
