@@ -296,7 +296,7 @@ def _(t):
           always in the middle of your photographs, the detector learns that corners are empty; data augmentation
           (lesson 2.11) moves them.
         - **Images without objects teach as well**: they are certain background.
-        - **An oddity is not an error.** The program points; whoever looks at the image decides.
+        - **Unusual does not mean wrong.** The program flags it; you look at the image and decide.
 
         ## Exercises
 

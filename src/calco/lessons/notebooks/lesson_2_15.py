@@ -382,9 +382,9 @@ def _(t):
         la del comienzo de esta lección: entrenar ambos con los mismos pasos y comparar.
         """,
         en="""
-        Where images are nothing like photos (radar, spectrograms), or where there is so much data of one's own, and time,
-        that from scratch one arrives just as well. With 119 scenes and 160 steps this is not the case. The only safe answer
-        is that of the beginning of this lesson: train both for equal steps, and compare.
+        If your images look nothing like photos (radar, spectrograms), or if you have so much data and time that training
+        from scratch ends up just as good. Neither is true of 119 scenes and 160 steps. To be sure, do what this lesson did
+        at the start: train both for the same number of steps, and compare.
         """,
     )
     return
