@@ -40,7 +40,7 @@ def test_a_pair_shows_itself() -> None:
     assert len(shown_in(PAIR._repr_html_())) == 2
 
 
-@pytest.mark.parametrize(("images", "rule"), [([], "no image to show"), ([np.zeros((4, 4, 3))], "float64")])
+@pytest.mark.parametrize(("images", "rule"), [([], "nothing to show"), ([np.zeros((4, 4, 3))], "float64")])
 def test_what_cannot_be_shown_is_one_line(images: list[object], rule: str) -> None:
     with pytest.raises(calco.CalcoError, match=rule) as caught:
         calco.show(images)

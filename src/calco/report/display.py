@@ -103,7 +103,7 @@ def show(images: Any) -> Shown:
             loose += _plain([("", each)])
     rows = [*([tuple(loose)] if loose else []), *(row for row in rows if row)]
     if not rows:
-        raise UsageError("there is not an image to show; give an array, a Pair, images by caption, or a list of them")
+        raise UsageError("nothing to show: give an array, a Pair, images by caption, or a list of them")
     return Shown(tuple(rows))
 
 
