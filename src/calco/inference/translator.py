@@ -41,7 +41,6 @@ from calco.networks.build import build_generator
 from calco.networks.generator import Generator, output_channels
 from calco.networks.machine import choose_device, choose_precision
 from calco.records import to_record
-from calco.report import display
 
 
 class Translator(Network):
@@ -71,6 +70,8 @@ class Translator(Network):
 
     def _repr_html_(self) -> str:
         """Return what the model is, as a notebook shows it."""
+        from calco.report import display  # for notebooks: images are translated without it
+
         info = self.info
         rows = [
             ("recipe", info.recipe.recipe), ("network", info.generator.architecture), ("step", f"{info.step:,}"),
