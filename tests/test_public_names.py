@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ def lacks(name: str) -> list[str]:
     if not text:
         return ["a docstring"]
     if inspect.isclass(value):
-        if dataclasses.is_dataclass(value) or issubclass(value, Exception):
+        if dataclasses.is_dataclass(value) or issubclass(value, Exception | Path):
             return []
         # What is called was made by another function, such as `calco.load`.
         return lacks_of(value.__call__ if "__call__" in vars(value) else value.__init__, text)

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from calco.inference.translator import Translator, load
     from calco.report.display import Shown, show
     from calco.training.config import TrainConfig, preset
+    from calco.training.run import Run as Run
     from calco.training.translation import train
     from calco.version import __version__
     from calco.web import ServeConfig
@@ -77,7 +78,7 @@ _HOMES = {
     "ExportConfig": "calco.export", "MissingExtraError": "calco.errors", "ModelError": "calco.errors",
     "OutOfMemoryError": "calco.errors", "Pair": "calco.data.sample", "PrepareConfig": "calco.data.config",
     "RecipeConfig": "calco.data.recipe_config", "RecipesConfig": "calco.data.config", "Sample": "calco.data.sample",
-    "Client": "calco.web.client", "ServeConfig": "calco.web", "serve": "calco.web.serve",
+    "Run": "calco.training.run", "Client": "calco.web.client", "ServeConfig": "calco.web", "serve": "calco.web.serve",
     "SourceConfig": "calco.data.config", "TrainConfig": "calco.training.config",
     "TranslateConfig": "calco.inference.config", "Translator": "calco.inference.translator",
     "UsageError": "calco.errors", "WriteError": "calco.errors", "bench": "calco.benchmarks.bench",
@@ -94,7 +95,7 @@ __all__ = [
     "AblateConfig", "BenchConfig", "CalcoError", "CheckConfig", "Client", "CollectConfig", "CompareConfig",
     "CompletionConfig", "DataError", "DemoConfig", "Diagnosis", "DoctorConfig", "EvaluateConfig", "ExportConfig",
     "MissingExtraError", "ModelError", "OutOfMemoryError", "Pair", "PrepareConfig", "RecipeConfig", "RecipesConfig",
-    "Sample", "ServeConfig", "Shown", "SourceConfig", "Steady", "TrainConfig", "TranslateConfig", "Translator",
+    "Run", "Sample", "ServeConfig", "Shown", "SourceConfig", "Steady", "TrainConfig", "TranslateConfig", "Translator",
     "UsageError", "WriteError", "__version__", "ablate", "bench", "build_recipe", "check", "collect", "compare",
     "completion", "demo", "doctor", "evaluate", "export_model", "load", "open_source", "prepare", "preset", "psnr",
     "psnr_inside", "read_image", "recipes", "score", "serve", "show", "train", "translate", "write_image",

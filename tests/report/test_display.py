@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +63,32 @@ def test_a_translator_shows_its_recipe_and_network() -> None:
     )  # fmt: skip
     page = calco.Translator(info, build_generator(info.generator, 1, 3))._repr_html_()
     assert "<td>colorize</td>" in page and "<td>1 to 3</td>" in page
+
+
+def test_a_run_is_a_path_that_shows_state_score_samples_and_curves(tmp_path: Path) -> None:
+    config = calco.preset("small")
+    drawings = tmp_path / "drawings"
+    drawings.mkdir()
+    rng = np.random.default_rng(0)
+    for name in "abcdef":
+        calco.write_image(drawings / f"{name}.png", rng.integers(0, 255, (24, 24, 3), np.uint8))
+    small = replace(
+        config, images=str(drawings), out=str(tmp_path / "<run>"), recipe=calco.RecipeConfig(recipe="colorize"),
+        jitter=JitterConfig(size=16, resize=16), generator=GeneratorConfig(depth=2, filters=4),
+        limit=replace(config.limit, minutes=0, steps=3), keep=replace(config.keep, validate_steps=1, log_steps=1),
+        split=replace(config.split, validation=0.3, test=0),
+    )  # fmt: skip
+    run = calco.train(small, progress=False)
+    assert isinstance(run, calco.Run) and run == tmp_path / "<run>" and (run / "model").is_dir()
+    page = run._repr_html_()
+    assert page is not None
+    assert "ended at step 3" in page and "best validation L1" in page and "samples at step 3" in page
+    assert "<run>" not in page and "&lt;run&gt;" in page
+    assert len(shown_in(page)) == 1
+    assert {"Generator L1", "Discriminator", "Validation L1"} & {*re.findall("<figcaption><span>([^<]+)<", page)}
+    assert calco.load(run).info.step > 0
+    (run / "log.jsonl").write_text("".join((run / "log.jsonl").read_text().splitlines(keepends=True)[:-1]))
+    assert "training at step 3" in (calco.Run(run)._repr_html_() or "")
+    (run / "log.jsonl").write_text("damaged\n{}\n")
+    assert "line 1: not a JSON object" in (calco.Run(run)._repr_html_() or "")
+    assert calco.Run(tmp_path)._repr_html_() is None

@@ -29,17 +29,7 @@ class Shown:
 
     def _repr_html_(self) -> str:
         """Return the images as HTML that needs no file beside it."""
-        lines = []
-        for row in self.rows:
-            figures = [
-                '<figure style="display:inline-block;margin:4px;text-align:center">'
-                f'<img alt="{html.escape(caption)}" style="max-height:{_HEIGHT}px" src="data:image/png;base64,'
-                f'{base64.b64encode(imaging.encode(image, ".png")).decode()}"/>'
-                f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-                for caption, image in row
-            ]
-            lines.append(f"<div>{''.join(figures)}</div>")
-        return "\n".join(lines)
+        return "\n".join(f"<div>{''.join(figure(image, caption) for caption, image in row)}</div>" for row in self.rows)
 
     def save(self, path: str | Path) -> Path:
         """Write the images as one grid over white, each row as high as its highest image.
@@ -56,6 +46,16 @@ class Shown:
         strips = [_beside([image for _, image in row]) for row in self.rows]
         imaging.write(path, _beside([each.swapaxes(0, 1) for each in strips]).swapaxes(0, 1).copy())
         return Path(path)
+
+
+def figure(image: Image, caption: str, height: int = _HEIGHT) -> str:
+    """Return an image, HW3 `uint8`, with its caption as HTML for a notebook, at most so many pixels high."""
+    data, caption = base64.b64encode(imaging.encode(image, ".png")).decode(), html.escape(caption)
+    return (
+        '<figure style="display:inline-block;margin:4px;text-align:center">'
+        f'<img alt="{caption}" style="max-height:{height}px" src="data:image/png;base64,{data}"/>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
 
 
 def _beside(images: list[Image]) -> Image:

@@ -97,7 +97,7 @@ def has_progress(folder: Path) -> bool:
     return (
         any(path != checkpoint_path(path.parent, 0) for path in list_checkpoints(folder / "checkpoints"))
         or any((folder / name).exists() for name in ("model", ".model.old", "model.json"))
-        or bool(_sheets(folder))
+        or bool(sheets(folder))
     )
 
 
@@ -200,7 +200,7 @@ def tidy(folder: Path, step: int) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
-    for sheet in _sheets(folder):
+    for sheet in sheets(folder):
         number = sheet.stem.removeprefix("step-")
         if number.isdigit() and int(number) > step:
             sheet.unlink(missing_ok=True)
@@ -304,13 +304,14 @@ def record_contents(
     return now.trained_on
 
 
-def _sheets(folder: Path) -> list[Path]:
+def sheets(folder: Path) -> list[Path]:
+    """Return the sheets of samples of a run, the oldest first."""
     return sorted((folder / "samples").glob("step-*.png"))
 
 
 def is_complete(folder: Path) -> bool:
     """Return whether a run has its model, and the video of its samples if there are any."""
-    return (folder / "model").exists() and ((folder / "evolution.mp4").exists() or not _sheets(folder))
+    return (folder / "model").exists() and ((folder / "evolution.mp4").exists() or not sheets(folder))
 
 
 def write_left_out(folder: Path, left_out: Mapping[str, str]) -> None:
@@ -324,16 +325,16 @@ def write_left_out(folder: Path, left_out: Mapping[str, str]) -> None:
 
 def write_evolution(folder: Path, *, seconds: float = 10.0) -> None:
     """Write a video (H.264 in MP4) of the samples, if there are any: 2 to 24 a second; the last stays two seconds."""
-    if not (sheets := _sheets(folder)):
+    if not (found := sheets(folder)):
         return
-    rate = int(np.clip(round(len(sheets) / seconds), 2, 24))
+    rate = int(np.clip(round(len(found) / seconds), 2, 24))
     try:
-        first = imaging.read(sheets[0], channels=3)
+        first = imaging.read(found[0], channels=3)
         height, width = first.shape[:2]
         with replacing(folder / "evolution.mp4") as temporary, av.open(str(temporary), "w") as video:
             stream = video.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            for sheet in [*sheets, *[sheets[-1]] * (2 * rate)]:
+            for sheet in [*found, *[found[-1]] * (2 * rate)]:
                 frame = imaging.read(sheet, channels=3)
                 if frame.shape != first.shape:
                     frame = imaging.resize(frame, (width, height))

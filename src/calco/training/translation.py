@@ -31,6 +31,7 @@ from calco.training.config import TrainConfig
 from calco.training.objectives import balance
 from calco.training.pairs import Batch, Data, load_batch, open_data
 from calco.training.processes import ProcessGroup, ready_device
+from calco.training.run import Run
 from calco.training.run_folder import read_config
 from calco.training.start import start_from
 from calco.training.step import Networks, rate_at, training_step
@@ -53,7 +54,7 @@ FEW_PAIRS: Final = 1000
 Triple = tuple[Image, Image, Image]  # input, output, target
 
 
-def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> Path:
+def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> Run:
     """Train a translator, in one process or in several.
 
     Several processes train together if torchrun started them, or if the configuration asks for them.
@@ -64,14 +65,15 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         progress: Show the progress line.
 
     Returns:
-        Folder of the run: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
+        Folder of the run, a path that a notebook shows: config.yaml, log.jsonl, samples, checkpoints, model,
+        evolution.mp4.
 
     Raises:
         CalcoError: If images or configuration cannot be used, a loss is not finite, the disk is full, or one of several
             processes was killed.
         Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    return run_task(Translation, config, resume=resume, progress=progress)
+    return Run(run_task(Translation, config, resume=resume, progress=progress))
 
 
 def load_config(path: str | Path) -> TrainConfig:

@@ -2,58 +2,47 @@
 
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from markupsafe import Markup
 
 from calco import journal
 from calco.errors import CalcoError
-from calco.evaluation.metrics import METRICS
 from calco.report.charts import learning_curves
+from calco.training.log import LABELS
+from calco.training.run import LOG_NAME, RunSummary, step_of, summarise
+from calco.training.run_folder import sheets
 from calco.web.texts import Language
 
-LOG_NAME: Final = "log.jsonl"
 _DEEP: Final = 3  # levels of folders below the given one in which runs are searched
 _MOST: Final = 200  # runs that are shown, the newest first
-_QUIET: Final = 180.0  # seconds without a row after which a run counts as stopped
 _AGAIN: Final = 2.0  # seconds for which what was found stays
-_LABELS: Final = {name: metric.label for name, metric in METRICS.items()} | {"map50": "mAP50", "map": "mAP", "f1": "F1"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownRun:
+class ShownRun(RunSummary):
     """A run as it is shown.
 
     Attributes:
         address: What stands for it in addresses; folders below folders are joined by ~.
         name: Its path below the folder of runs.
         path: Its folder.
-        state: Training while rows arrive, ended after the last one, stopped if neither.
-        step: Step of the newest row.
-        minutes: Minutes of training.
-        score: Newest validation score, such as "ST-LPIPS 0.185".
-        remark: What the end of the run says.
         samples: Names of the sheets of samples, oldest first.
     """
 
     address: str
     name: str
     path: Path
-    state: Literal["training", "ended", "stopped"]
-    step: int
-    minutes: int
-    score: str
-    remark: str
     samples: tuple[str, ...]
 
-    @staticmethod
-    def step_of(sheet: str) -> int:
-        """Return the step of a sheet of samples: step-000000152.png => 152."""
-        digits = sheet.removeprefix("step-").removesuffix(".png")
-        return int(digits) if digits.isdigit() else 0
+    step_of = staticmethod(step_of)
+
+    @property
+    def minutes(self) -> int:
+        """Minutes of training."""
+        return round(self.seconds / 60)
 
 
 class Gallery:
@@ -82,7 +71,7 @@ class Gallery:
     def curves(self, run: ShownRun, language: Language) -> list[Markup]:
         """Return the learning curves of a run, with their words in a language."""
         with self._lock:
-            return learning_curves(self._rows(run.path / LOG_NAME), _LABELS, language)
+            return learning_curves(self._rows(run.path / LOG_NAME), LABELS, language)
 
     def _runs(self) -> dict[str, ShownRun]:
         now = time.monotonic()
@@ -112,29 +101,9 @@ class Gallery:
         return self._read[path][1]
 
     def _shown(self, folder: Path, modified: float) -> ShownRun:
-        rows = self._rows(folder / LOG_NAME)
-        last = rows[-1] if rows else {}
-        end = next((row["end"] for row in reversed(rows) if isinstance(row.get("end"), dict)), None)
         below = folder.relative_to(self.folder)
-        training = end is None and time.time() - modified < _QUIET
         return ShownRun(
             address="~".join(below.parts), name=below.as_posix(), path=folder,
-            state="ended" if end is not None else "training" if training else "stopped",
-            step=int(last.get("step", 0)), minutes=round(float(last.get("time", 0.0)) / 60),
-            score=_score(rows), remark=str((end or {}).get("remark", "")), samples=_samples(folder),
+            samples=tuple(path.name for path in sheets(folder)),
+            **vars(summarise(self._rows(folder / LOG_NAME), modified)),
         )  # fmt: skip
-
-
-def _score(rows: list[dict[str, Any]]) -> str:
-    """Return the newest validation score, of the metric that selects the model where that is known."""
-    values = next((row["validation"] for row in reversed(rows) if isinstance(row.get("validation"), dict)), None)
-    if not values:
-        return ""
-    end: Mapping[str, Any] = next((row["end"] for row in reversed(rows) if isinstance(row.get("end"), Mapping)), {})
-    name = str(end["metric"]) if end.get("metric") in values else list(values)[-1]
-    number = values[name]
-    return f"{_LABELS.get(name, name)} {number:.3g}" if isinstance(number, int | float) else ""
-
-
-def _samples(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in (folder / "samples").glob("step-*.png")))

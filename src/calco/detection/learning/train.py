@@ -41,6 +41,7 @@ from calco.networks.cpu import prefer_onednn
 from calco.networks.machine import NAMES
 from calco.training.checkpoint import TrainableNetworks, latest_checkpoint, load_position
 from calco.training.processes import SINGLE, ProcessGroup, need_compiler, ready_device
+from calco.training.run import Run
 from calco.training.run_folder import read_config
 from calco.training.start import check_shared, take_weights
 from calco.training.task import Task, Validation
@@ -54,7 +55,7 @@ CELL: Final = 256
 _GAP, _BAND = 4, 24
 
 
-def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress: bool = True) -> Path:
+def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress: bool = True) -> Run:
     """Train a detector, in one process or in several.
 
     Args:
@@ -63,14 +64,15 @@ def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress:
         progress: Show the progress line.
 
     Returns:
-        Folder of the run: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
+        Folder of the run, a path that a notebook shows: config.yaml, log.jsonl, samples, checkpoints, model,
+        evolution.mp4.
 
     Raises:
         CalcoError: If images, model or configuration cannot be used, a loss is not finite, the disk is full, or one of
             several processes was killed.
         Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    return run_task(DetectionTask, config, resume=resume, progress=progress)
+    return Run(run_task(DetectionTask, config, resume=resume, progress=progress))
 
 
 def load_detect_config(path: str | Path) -> DetectTrainConfig:

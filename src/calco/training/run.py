@@ -1,0 +1,115 @@
+"""A run that shows itself: its state, score, newest samples and learning curves."""
+
+import html
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PosixPath
+from typing import Any, Final, Literal
+
+from calco import imaging, journal
+from calco.errors import CalcoError
+from calco.report.charts import in_notebook, learning_curves
+from calco.report.display import figure
+from calco.training.log import LABELS, duration
+from calco.training.run_folder import sheets
+
+LOG_NAME: Final = "log.jsonl"
+_QUIET: Final = 180.0  # seconds without a row after which a run counts as stopped
+_SIDE: Final = 900  # pixels of the longer side of a sheet of samples in a notebook, at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What the log of a run says.
+
+    Attributes:
+        state: Training while rows arrive, ended after the last one, stopped if neither.
+        step: Step of the newest row.
+        seconds: Seconds of training.
+        score: Newest validation score, such as "ST-LPIPS 0.185"; empty if there is none.
+        best: Best one, with its step; empty until the run has ended.
+        remark: What the end of the run says.
+    """
+
+    state: Literal["training", "ended", "stopped"]
+    step: int
+    seconds: float
+    score: str
+    best: str
+    remark: str
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], modified: float) -> RunSummary:
+    """Return what the rows of a log say, of a file that was modified at this time (seconds since 1970)."""
+    last = rows[-1] if rows else {}
+    end = next((row["end"] for row in reversed(rows) if isinstance(row.get("end"), Mapping)), None)
+    metric = str((end or {}).get("metric", ""))
+    values: Mapping[str, Any] = next(
+        (row["validation"] for row in reversed(rows) if isinstance(row.get("validation"), Mapping)), {}
+    )
+    # Without the metric that selects the model, which the end of a run names: the last of them.
+    newest = metric if metric in values else next(reversed([*values]), "")
+    best = _score(metric, (end or {}).get("best"))
+    if best and (step := (end or {}).get("best_step")) is not None:
+        best += f" at step {step:,}"
+    training = end is None and time.time() - modified < _QUIET
+    return RunSummary(
+        state="ended" if end is not None else "training" if training else "stopped",
+        step=int(last.get("step", 0)), seconds=float(last.get("time", 0.0)), score=_score(newest, values.get(newest)),
+        best=best, remark=str((end or {}).get("remark", "")),
+    )  # fmt: skip
+
+
+def step_of(sheet: str) -> int:
+    """Return the step of a sheet of samples: step-000000152.png => 152."""
+    digits = sheet.removeprefix("step-").removesuffix(".png")
+    return int(digits) if digits.isdigit() else 0
+
+
+def _score(name: str, number: object) -> str:
+    return f"{LABELS.get(name, name)} {number:.3g}" if isinstance(number, int | float) else ""
+
+
+class Run(PosixPath):
+    """The folder of a run: a `pathlib.Path` that a notebook shows.
+
+    It shows the state of the run, its best validation score, the newest sheet of samples and the learning curves, of a
+    run that still trains too: `calco.Run("runs/faces")` in another notebook. `calco.train` returns it.
+
+    Args:
+        *args: The folder, in one part or several, as for `pathlib.Path`.
+    """
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str | None:
+        """Return the run as HTML that needs no file beside it; None for a folder that is not of a run."""
+        log = self / LOG_NAME
+        if not log.is_file():
+            return None
+        try:
+            rows, modified = journal.read(log), log.stat().st_mtime
+        except CalcoError as error:
+            return f"<p>{html.escape(str(error))}</p>"
+        found = summarise(rows, modified)
+        score = f"best validation {found.best}" if found.best else f"validation {found.score}" if found.score else ""
+        facts = [f"{found.state} at step {found.step:,}", duration(found.seconds), score]
+        parts = [
+            f"<p><b>{html.escape(str(self))}</b>: {html.escape(', '.join(filter(None, facts)))}</p>",
+            *map(_sheet_html, sheets(self)[-1:]),
+            in_notebook(learning_curves(rows, LABELS)),
+        ]
+        return "\n".join(parts)
+
+
+def _sheet_html(path: Path) -> str:
+    """Return a sheet of samples as an image with its step, or why it cannot be read."""
+    try:
+        image = imaging.read(path, channels=3)
+    except CalcoError as error:
+        return f"<p>{html.escape(str(error))}</p>"
+    height, width = image.shape[:2]
+    if (factor := _SIDE / max(height, width)) < 1:
+        image = imaging.resize(image, (round(width * factor), round(height * factor)))
+    return figure(image, f"samples at step {step_of(path.name):,}", _SIDE)
