@@ -2,8 +2,8 @@
 
 import struct
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class BadRequest:
         files: Makes its files, in an empty folder.
         status: Status of HTTP of the answer.
         model: Name of the model that is asked.
+        fields: Further fields.
     """
 
     what: str
@@ -36,22 +37,24 @@ class BadRequest:
     files: Callable[[Path], Files]
     status: int
     model: str = "faces"
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     def answers(self, site: "Site", room: Path) -> tuple[str, str]:
         """Send it, and return what is said in English and in Spanish."""
         files, said = self.files(room), []
         for language in ("en", "es"):
+            data = {"model": self.model, **self.fields}
             answer = site.post(
-                f"/api/v1/{self.path}", data={"model": self.model}, headers={"Accept-Language": language},
-                files=[(field, ("upload", data)) for field, data in files],
+                f"/api/v1/{self.path}", data=data, headers={"Accept-Language": language},
+                files=[(name, ("upload", content)) for name, content in files],
             )  # fmt: skip
             assert answer.status_code == self.status, (self.what, answer.status_code, answer.text)
             said.append(str(answer.json()["detail"]))
         return said[0], said[1]
 
 
-def one(field: str, data: bytes) -> Callable[[Path], Files]:
-    return lambda _room: [(field, data)]
+def one(name: str, data: bytes) -> Callable[[Path], Files]:
+    return lambda _room: [(name, data)]
 
 
 def four_hours(room: Path) -> Files:
@@ -97,4 +100,19 @@ CASES = (
     BadRequest("a mask that is not an image", "jobs", lambda _: [("file", image_bytes()), ("mask", TEXT)], 415,
                "scratches"),
     BadRequest("a ZIP as the mask of a video", "jobs", masked_video, 422, "scratches"),
+    BadRequest("an image of a job that claims billions of pixels", "jobs", one("file", huge()), 413),
+    BadRequest("a mask for a detector", "jobs", lambda _: [("file", image_bytes()), ("mask", image_bytes())], 422,
+               "people"),
+    BadRequest("a ZIP of masks with `../`", "jobs",
+               lambda _: [("file", image_bytes()), ("mask", zip_bytes({"../a.png": image_bytes()}))], 422, "scratches"),
+    BadRequest("a ZIP of masks that is a bomb", "jobs", lambda _: [("file", image_bytes()), ("mask", bomb())], 413,
+               "scratches"),
+    BadRequest("a mask of billions of pixels", "jobs", lambda _: [("file", image_bytes()), ("mask", huge())], 413,
+               "scratches"),
+    BadRequest("classes over the image, of a model without classes", "jobs", one("file", image_bytes()), 422,
+               fields={"overlay": "true"}),
+    BadRequest("less flicker of an image", "jobs", one("file", image_bytes()), 422, fields={"steady": "true"}),
+    BadRequest("a threshold for a model that finds nothing", "jobs", one("file", image_bytes()), 422,
+               fields={"threshold": "0.5"}),
+    BadRequest("a seed for a detector", "jobs", one("file", image_bytes()), 422, "people", {"noise_seed": "7"}),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from calco.web.archives import Limits, check_archive, pack, unpack
-from calco.web.refusals import RefusedError
+from calco.web.refusals import RefusedError, sentence
 from web.archives import REFUSED, image_bytes, lying, written, zip_bytes
 
 LIMITS = Limits()
@@ -34,7 +34,7 @@ def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
 def test_a_directory_that_lies_about_sizes_costs_one_file(tmp_path: Path) -> None:
     upload = written(tmp_path / "upload", lying(100))
     found = unpack(upload, tmp_path / "input", LIMITS)
-    assert found.names == {} and "damaged" in found.left_out["a.png"]
+    assert found.names == {} and found.left_out["a.png"][0] == "file_damaged"
     assert [*(tmp_path / "input").iterdir()] == []
 
 
@@ -58,7 +58,7 @@ def test_images_are_unpacked_under_numbers_and_others_are_left_out(tmp_path: Pat
 def test_large_images_are_left_out_by_their_header(tmp_path: Path) -> None:
     upload = written(tmp_path / "upload", zip_bytes({"a.png": image_bytes(0, (100, 100)), "b.png": image_bytes()}))
     found = unpack(upload, tmp_path / "input", Limits(pixels=5000))
-    assert [*found.names.values()] == ["b.png"] and "100 x 100" in found.left_out["a.png"]
+    assert [*found.names.values()] == ["b.png"] and "100 x 100" in sentence(*found.left_out["a.png"])
 
 
 def test_the_same_results_are_packed_into_the_same_bytes(tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +21,13 @@ from calco import imaging
 from calco.errors import CalcoError
 from calco.inference.translator import load
 from calco.video.reading import Video
+from calco.web import job_processes
 from calco.web import jobs as jobs_module
 from calco.web.archives import Limits
 from calco.web.job_uploads import recognise
 from calco.web.jobs import Job, Jobs
 from calco.web.refusals import RefusedError
+from calco.web.served import ServedModel
 from support import ROOT, small_disk
 from video.videos import make_image, make_video, model
 from web.archives import image_bytes, written, zip_bytes
@@ -35,27 +36,23 @@ PATIENCE = 120.0
 ENDED = ("done", "failed", "cancelled")
 
 
-@dataclass(frozen=True)
-class Served:
-    path: Path
-    name: str = "faces"
-    kind: Literal["translator", "detector"] = "translator"
-    takes_mask: bool = False
+def faces(path: Path) -> ServedModel:
+    return ServedModel(name="faces", kind="translator", job="translate", path=path, uses_noise=True)
 
 
 @pytest.fixture(autouse=True)
 def _ordinary_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of a lower one would wait for the tests that run beside them."""
-    monkeypatch.setattr(jobs_module, "_NICE", 0)
+    monkeypatch.setattr(job_processes, "_NICE", 0)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
-    return Served(model(tmp_path_factory.mktemp("models") / "faces"))
+def served(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+    return faces(model(tmp_path_factory.mktemp("models") / "faces"))
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Served:
+def detector(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     import torch
 
     from calco.detection.lite import LiteDetector
@@ -65,7 +62,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Served:
     info = DetectorInfo(architecture="lite", settings={"width": 16, "depth": 1}, classes=("dog", "cat"), size=64)
     folder = tmp_path_factory.mktemp("models") / "dogs"
     save_detector(folder, info, LiteDetector(2, width=16, depth=1))
-    return Served(folder, "dogs", "detector")
+    return ServedModel(name="dogs", kind="detector", job="detect", path=folder)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +105,7 @@ def workers() -> list[int]:
     return found
 
 
-def test_a_video_becomes_a_video(tmp_path: Path, served: Served) -> None:
+def test_a_video_becomes_a_video(tmp_path: Path, served: ServedModel) -> None:
     source = make_video(tmp_path / "holiday in Lima.mov", 12, sound="aac")
     with opened(tmp_path / "jobs") as jobs:
         id = jobs.submit(model=served, upload=source, options={}, client="a")
@@ -123,23 +120,23 @@ def test_a_video_becomes_a_video(tmp_path: Path, served: Served) -> None:
     assert source.exists()
 
 
-def test_images_in_a_zip_become_a_zip(tmp_path: Path, served: Served) -> None:
+def test_images_in_a_zip_become_a_zip(tmp_path: Path, served: ServedModel) -> None:
     files = {"a.png": image_bytes(1), "day 1/b.png": image_bytes(2), "notes.txt": b"no image"}
     upload = written(tmp_path / "many.zip", zip_bytes(files))
     with opened(tmp_path / "jobs") as jobs:
-        job = awaited(jobs, jobs.submit(model=served, upload=upload, options={}, client="a"))
+        job = awaited(jobs, jobs.submit(model=served, upload=upload, options={}, client="a", language="es"))
         assert job.state == "done" and job.result is not None, job
         assert job.message == "1 of 3 files are left out; left_out.txt in the ZIP says why"
         assert job.spanish.startswith("se omitieron 1 de 3 archivos")
         with zipfile.ZipFile(job.result) as archive:
             assert sorted(archive.namelist()) == ["a.png", "day 1/b.png", "left_out.txt"]
-            assert archive.read("left_out.txt").decode() == "notes.txt: not an image, or damaged\n"
+            assert archive.read("left_out.txt").decode() == "notes.txt: no es una imagen, o está dañada\n"
             made = imaging.decode(archive.read("day 1/b.png"), "b.png")
     right = load(served.path, precision="auto")(imaging.decode(files["day 1/b.png"], "b.png"))
     assert np.array_equal(made, right)
 
 
-def test_several_images_become_a_zip_under_their_names(tmp_path: Path, served: Served) -> None:
+def test_several_images_become_a_zip_under_their_names(tmp_path: Path, served: ServedModel) -> None:
     with opened(tmp_path / "jobs") as jobs:
         with contextlib.ExitStack() as held:
             uploads = {name: written(held.enter_context(jobs.incoming()), image_bytes(number))
@@ -151,7 +148,7 @@ def test_several_images_become_a_zip_under_their_names(tmp_path: Path, served: S
             assert archive.namelist() == ["one.png", "two.png"]
 
 
-def test_a_detector_does_images_and_videos(tmp_path: Path, detector: Served) -> None:
+def test_a_detector_does_images_and_videos(tmp_path: Path, detector: ServedModel) -> None:
     upload = written(tmp_path / "many.zip", zip_bytes({"a/b.png": image_bytes(1), "c.png": image_bytes(2)}))
     with opened(tmp_path / "jobs") as jobs:
         options = {"threshold": 0.01}
@@ -175,17 +172,17 @@ def test_a_detector_does_images_and_videos(tmp_path: Path, detector: Served) -> 
         assert jobs.get(video).boxes.keys() == {"csv", "jsonl"}
 
 
-def test_jobs_have_a_lower_priority(tmp_path: Path, served: Served, slow_video: Path) -> None:
+def test_jobs_have_a_lower_priority(tmp_path: Path, served: ServedModel, slow_video: Path) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     with opened(tmp_path / "jobs") as jobs, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs_module, "_NICE", 3)
+        patch.setattr(job_processes, "_NICE", 3)
         slow = jobs.submit(model=served, upload=slow_video, options={}, client="a")
         awaited(jobs, slow, is_working)
         assert [os.getpriority(os.PRIO_PROCESS, process) for process in workers()] == [min(19, own + 3)]
 
 
 def test_a_slow_video_does_not_block_images_and_a_cancelled_one_frees_its_process(
-    tmp_path: Path, served: Served, slow_video: Path
+    tmp_path: Path, served: ServedModel, slow_video: Path
 ) -> None:
     with opened(tmp_path / "jobs") as jobs:
         slow = jobs.submit(model=served, upload=slow_video, options={}, client="a")
@@ -204,7 +201,7 @@ def test_a_slow_video_does_not_block_images_and_a_cancelled_one_frees_its_proces
         assert awaited(jobs, waits).state == "done"
 
 
-def test_a_killed_process_goes_on_where_it_was(tmp_path: Path, served: Served) -> None:
+def test_a_killed_process_goes_on_where_it_was(tmp_path: Path, served: ServedModel) -> None:
     frames = [make_image(number, (640, 480)) for number in range(60)]
     with opened(tmp_path / "jobs") as jobs:
         id = jobs.submit(model=served, upload=make_video(tmp_path / "v.mp4", frames), options={}, client="a")
@@ -217,43 +214,44 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path: Path, served: Served) -
 
 
 def test_a_process_that_dies_again_and_again_fails_its_job(
-    tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, served: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[int] = []
 
-    def start(self: Jobs) -> "subprocess.Popen[bytes]":
+    def start(self: Any) -> "subprocess.Popen[bytes]":
         started.append(1)
         command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    monkeypatch.setattr(Jobs, "_start", start)
+    monkeypatch.setattr(job_processes.JobProcesses, "_begun", start)
     with opened(tmp_path / "jobs") as jobs:
         id = jobs.submit(model=served, upload=make_video(tmp_path / "v.mp4", 3), options={}, client="a")
         job = awaited(jobs, id)
     assert (job.state, len(started)) == ("failed", 3)
     assert "interrupted 3 times at the same place (its process was killed, as happens where the memory" in job.message
+    assert "se interrumpió 3 veces en el mismo punto (se mató su proceso" in job.spanish
 
 
 STUDIO = """
 import sys, time
 from pathlib import Path
 from calco.web.jobs import Jobs
-from web.test_jobs import Served
+from web.test_jobs import faces
 jobs = Jobs(Path(sys.argv[1]))
 for upload in sys.argv[3:]:
-    print(jobs.submit(model=Served(Path(sys.argv[2])), upload=Path(upload), options={}, client=upload), flush=True)
+    print(jobs.submit(model=faces(Path(sys.argv[2])), upload=Path(upload), options={}, client=upload), flush=True)
 time.sleep(600)
 """
 
 
-def start_studio(folder: Path, served: Served, *uploads: Path) -> "subprocess.Popen[str]":
+def start_studio(folder: Path, served: ServedModel, *uploads: Path) -> "subprocess.Popen[str]":
     """A studio in another process that accepts some jobs, and prints their ids."""
     paths = os.pathsep.join([str(ROOT / "tests"), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", STUDIO, str(folder), str(served.path), *map(str, uploads)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths})
 
 
-def kill_studios(folder: Path, served: Served, uploads: list[Path], times: int) -> list[Job]:
+def kill_studios(folder: Path, served: ServedModel, uploads: list[Path], times: int) -> list[Job]:
     """Kill a studio at work a number of times, each at another moment; return what became of all jobs."""
     ids: list[str] = []
     for number in range(times):
@@ -269,7 +267,7 @@ def kill_studios(folder: Path, served: Served, uploads: list[Path], times: int) 
         return [awaited(jobs, id) for id in ids]
 
 
-def test_a_killed_studio_loses_no_accepted_job(tmp_path: Path, served: Served) -> None:
+def test_a_killed_studio_loses_no_accepted_job(tmp_path: Path, served: ServedModel) -> None:
     video = make_video(tmp_path / "v.mp4", 20)
     images = written(tmp_path / "many.zip", zip_bytes({f"{number}.png": image_bytes(number) for number in range(5)}))
     ended = kill_studios(tmp_path / "jobs", served, [video, images], 2)
@@ -277,7 +275,7 @@ def test_a_killed_studio_loses_no_accepted_job(tmp_path: Path, served: Served) -
 
 
 @pytest.mark.slow
-def test_kill_9_twenty_times_ends_every_accepted_job(tmp_path: Path, served: Served) -> None:
+def test_kill_9_twenty_times_ends_every_accepted_job(tmp_path: Path, served: ServedModel) -> None:
     frames = [make_image(number, (320, 240)) for number in range(100)]
     video = make_video(tmp_path / "v.mp4", frames)
     images = written(tmp_path / "many.zip", zip_bytes({f"{number}.png": image_bytes(number) for number in range(50)}))
@@ -296,7 +294,7 @@ def test_kill_9_twenty_times_ends_every_accepted_job(tmp_path: Path, served: Ser
     assert sum(job.state == "done" for job in ended) >= 15
 
 
-def test_a_closed_studio_goes_on_at_its_next_start(tmp_path: Path, served: Served, slow_video: Path) -> None:
+def test_a_closed_studio_goes_on_at_its_next_start(tmp_path: Path, served: ServedModel, slow_video: Path) -> None:
     with opened(tmp_path / "jobs") as jobs:
         id = jobs.submit(model=served, upload=slow_video, options={}, client="a")
         awaited(jobs, id, is_working)
@@ -314,12 +312,12 @@ def test_a_closed_studio_goes_on_at_its_next_start(tmp_path: Path, served: Serve
 @pytest.fixture
 def idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """Jobs that nobody does."""
-    monkeypatch.setattr(Jobs, "_serve", lambda *_: None)
+    monkeypatch.setattr(job_processes.JobProcesses, "_serve", lambda *_: None)
     with opened(tmp_path / "jobs", most=3, most_per_client=2) as jobs:
         yield jobs
 
 
-def test_a_full_queue_and_a_greedy_client_are_refused(idle: Jobs, tmp_path: Path, served: Served) -> None:
+def test_a_full_queue_and_a_greedy_client_are_refused(idle: Jobs, tmp_path: Path, served: ServedModel) -> None:
     upload = written(tmp_path / "a.png", image_bytes())
     ids = [idle.submit(model=served, upload=upload, options={}, client="a") for _ in range(2)]
     with pytest.raises(RefusedError, match="2 of your jobs are waiting"):
@@ -332,7 +330,7 @@ def test_a_full_queue_and_a_greedy_client_are_refused(idle: Jobs, tmp_path: Path
     assert len([path for path in idle.folder.iterdir() if path.is_dir() and len(path.name) == 32]) == 3
 
 
-def test_ids_cannot_be_guessed_and_name_no_files(idle: Jobs, tmp_path: Path, served: Served) -> None:
+def test_ids_cannot_be_guessed_and_name_no_files(idle: Jobs, tmp_path: Path, served: ServedModel) -> None:
     upload = written(tmp_path / "a.png", image_bytes())
     ids = {idle.submit(model=served, upload=upload, options={}, client=str(number)) for number in range(3)}
     assert all(len(id) == 32 for id in ids) and len({id[:8] for id in ids}) == 3
@@ -347,13 +345,15 @@ def test_ids_cannot_be_guessed_and_name_no_files(idle: Jobs, tmp_path: Path, ser
     ("options", "line"),
     [
         ({"noise_seed": -1}, "noise seed is -1; it must lie between 0"),
-        ({"threshold": 0.5}, "threshold does not serve faces, which is a translator; leave it out"),
+        ({"threshold": 0.5}, "threshold does not serve faces here; leave it out: what serves it is noise_seed, steady"),
+        ({"overlay": True}, "overlay does not serve faces here"),
+        ({"steady": True}, "steady is for videos, and images were sent"),
         ({"speed": 3}, "has the unknown field speed"),
         ({"steady": "very"}, "a job's options: "),
     ],
 )
 def test_wrong_options_are_refused(
-    idle: Jobs, tmp_path: Path, served: Served, options: dict[str, Any], line: str
+    idle: Jobs, tmp_path: Path, served: ServedModel, options: dict[str, Any], line: str
 ) -> None:
     with pytest.raises(CalcoError) as met:
         idle.submit(model=served, upload=written(tmp_path / "a.png", image_bytes()), options=options, client="a")
@@ -380,7 +380,7 @@ UPLOADS: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 @pytest.mark.parametrize("kind", UPLOADS)
-def test_an_upload_is_refused_before_work_begins(idle: Jobs, tmp_path: Path, served: Served, kind: str) -> None:
+def test_an_upload_is_refused_before_work_begins(idle: Jobs, tmp_path: Path, served: ServedModel, kind: str) -> None:
     make, line = UPLOADS[kind]
     with pytest.raises(RefusedError) as met:
         idle.submit(model=served, upload=make(tmp_path), options={}, client="a")
@@ -396,7 +396,7 @@ def test_the_content_decides_what_an_upload_is(tmp_path: Path) -> None:
     assert found == {"video.png": "video", "image.zip": "images", "archive.mp4": "images"}
 
 
-def test_a_video_whose_container_lies_about_its_length_is_ended(tmp_path: Path, served: Served) -> None:
+def test_a_video_whose_container_lies_about_its_length_is_ended(tmp_path: Path, served: ServedModel) -> None:
     """A raw stream has no length at all."""
     source = make_video(tmp_path / "v.h264", 80)
     with opened(tmp_path / "jobs", limits=Limits(video_seconds=2)) as jobs:
@@ -404,7 +404,7 @@ def test_a_video_whose_container_lies_about_its_length_is_ended(tmp_path: Path, 
     assert job.state == "failed" and "minutes long, and at most" in job.message, job
 
 
-def test_a_full_disk_fails_the_job_in_one_line_and_leaves_nothing(tmp_path: Path, served: Served) -> None:
+def test_a_full_disk_fails_the_job_in_one_line_and_leaves_nothing(tmp_path: Path, served: ServedModel) -> None:
     frames = [np.random.default_rng(number).integers(0, 256, (240, 320, 3), np.uint8) for number in range(40)]
     source = make_video(tmp_path / "v.mp4", frames)
     room = source.stat().st_size // 1024 + 300
@@ -419,25 +419,23 @@ def test_a_full_disk_fails_the_job_in_one_line_and_leaves_nothing(tmp_path: Path
                         client="a")  # fmt: skip
 
 
-def test_a_model_that_cannot_do_it_says_so_without_paths(tmp_path: Path, served: Served) -> None:
-    gone = Served(tmp_path / "nowhere" / "model")
+def test_a_model_that_cannot_do_it_says_so_without_paths(tmp_path: Path, served: ServedModel) -> None:
+    gone = faces(tmp_path / "nowhere" / "model")
     with opened(tmp_path / "jobs") as jobs:
         upload = written(tmp_path / "a.png", image_bytes())
         first = jobs.submit(model=gone, upload=upload, options={}, client="a")
-        second = jobs.submit(model=served, upload=upload, options={"overlay": True}, client="a")
         assert "there is no model" in awaited(jobs, first).message
-        assert "--overlay lays the colours of classes" in awaited(jobs, second).message
-        assert str(tmp_path) not in jobs.get(first).message + jobs.get(second).message
+        assert str(tmp_path) not in jobs.get(first).message
 
 
 # ---- Results ----
 
 
 @pytest.fixture
-def done(tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+def done(tmp_path: Path, served: ServedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """Jobs whose results are there at once."""
 
-    def start(self: Jobs) -> "subprocess.Popen[bytes]":
+    def start(self: Any) -> "subprocess.Popen[bytes]":
         code = (
             "import json, sys, pathlib; task = json.loads(sys.stdin.readline());"
             "pathlib.Path(task['folder'], 'result.zip').write_bytes(bytes(100_000));"
@@ -445,12 +443,12 @@ def done(tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch) -> Ite
         )
         return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    monkeypatch.setattr(Jobs, "_start", start)
+    monkeypatch.setattr(job_processes.JobProcesses, "_begun", start)
     with opened(tmp_path / "jobs") as jobs:
         yield jobs
 
 
-def a_result(jobs: Jobs, served: Served, tmp_path: Path, **options: Any) -> str:
+def a_result(jobs: Jobs, served: ServedModel, tmp_path: Path, **options: Any) -> str:
     id = jobs.submit(
         model=served, upload=written(tmp_path / "a.png", image_bytes()), options=options, client=os.urandom(4).hex()
     )
@@ -459,7 +457,7 @@ def a_result(jobs: Jobs, served: Served, tmp_path: Path, **options: Any) -> str:
 
 
 def test_a_delivered_result_is_deleted_unless_it_is_to_be_kept(
-    done: Jobs, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: Jobs, served: ServedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "_LINGER", -1.0)
     given, kept, waits = (a_result(done, served, tmp_path, keep=keep) for keep in (False, True, False))
@@ -473,7 +471,9 @@ def test_a_delivered_result_is_deleted_unless_it_is_to_be_kept(
     assert done.get(kept).result is None and not (done.folder / kept).exists()
 
 
-def test_old_jobs_and_the_oldest_results_above_the_room_are_removed(done: Jobs, served: Served, tmp_path: Path) -> None:
+def test_old_jobs_and_the_oldest_results_above_the_room_are_removed(
+    done: Jobs, served: ServedModel, tmp_path: Path
+) -> None:
     old, first, second = (a_result(done, served, tmp_path) for _ in range(3))
     done._store._write("UPDATE jobs SET ended = ended - 90000 WHERE id = ?", old)
     done.clean()
@@ -491,7 +491,7 @@ def test_old_jobs_and_the_oldest_results_above_the_room_are_removed(done: Jobs, 
 # ---- The store ----
 
 
-def test_two_studios_do_not_share_a_folder(tmp_path: Path, served: Served) -> None:
+def test_two_studios_do_not_share_a_folder(tmp_path: Path, served: ServedModel) -> None:
     studio = start_studio(tmp_path / "jobs", served, written(tmp_path / "a.png", image_bytes()))
     assert studio.stdout is not None and studio.stdout.readline().strip()
     try:

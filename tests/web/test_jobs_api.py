@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 
 from calco import imaging
 from calco.video.reading import Video
+from calco.web import job_processes
 from calco.web import jobs as jobs_module
 from video.videos import make_image, make_video
 from web.archives import REFUSED, image_bytes, written, zip_bytes
@@ -33,7 +34,7 @@ def site(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
             tmp_path_factory.mktemp("state"), runs / "faces", runs / "scratches", runs / "people", per_client=4
         ) as found,
     ):
-        patch.setattr(jobs_module, "_NICE", 0)
+        patch.setattr(job_processes, "_NICE", 0)
         yield found
 
 

@@ -21,6 +21,7 @@ from calco.data.config import JitterConfig, SourceConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
 from calco.inference.folder import ModelInfo
 from calco.networks.config import GeneratorConfig
+from calco.web.jobs import JobOptions
 from support import find_chromium
 from web.studios import Site, image, make_detector, opened, save_untrained
 
@@ -134,6 +135,14 @@ def outcome(page: Any, kind: str) -> Any:
     found.wait_for()
     page.wait_for_function("!document.body.classList.contains('busy')")
     return found
+
+
+def pick(page: Any, model: str) -> None:
+    """Choose a model."""
+    page.get_by_label("Model").first.click()
+    page.get_by_role("option", name=model).click()
+    page.wait_for_function("name => document.querySelector('.controls input').value === name", arg=model)
+    page.wait_for_timeout(100)
 
 
 def choose(page: Any, path: Path | list[Path]) -> None:
@@ -428,17 +437,64 @@ def test_a_file_that_is_no_video_is_refused_in_one_line(tab: Any, tmp_path: Path
 
 
 def test_a_mask_is_sent_along_and_its_refusal_follows_the_switch_of_language(tab: Any, tmp_path: Path) -> None:
-    for name in ("photo.png", "hole.png"):
-        imaging.write(tmp_path / name, image())
+    imaging.write(tmp_path / "photo.png", image())
+    (tmp_path / "hole.png").write_text("no mask")
     page = tab("/studio/many")
     page.locator(".stage").wait_for()
+    assert page.get_by_text("Choose a mask").is_hidden()  # dreams, the first model, fills no holes
+    pick(page, "scratches")
     choose(page, tmp_path / "photo.png")
-    page.get_by_label("Choose a mask (optional)").set_input_files(tmp_path / "hole.png")
+    page.get_by_label("Choose a mask").set_input_files(tmp_path / "hole.png")
     page.get_by_text("hole.png").wait_for()
     page.get_by_role("button", name="Process the images").click()
-    page.get_by_text("Dreams takes no mask: only models that fill holes do").wait_for()
+    page.get_by_text("The mask is not an image").wait_for()
     page.get_by_role("button", name="Español").click()
-    page.get_by_text("Dreams no usa máscara").wait_for()
+    page.get_by_text("La máscara no es una imagen").wait_for()
+
+
+def offered(page: Any) -> set[str]:
+    """The options that a page shows."""
+    parts = page.locator("[data-option]").all()
+    return {part.get_attribute("data-option") for part in parts if part.is_visible()}
+
+
+def test_each_model_has_the_options_that_serve_it(tab: Any) -> None:
+    page = tab("/studio/video")
+    page.locator(".stage").wait_for()
+    found = {"dreams": offered(page)}
+    for name in ("old-photos", "people", "scratches", "streets"):
+        pick(page, name)
+        found[name] = offered(page)
+    assert found == {
+        "dreams": {"noise_seed", "steady"}, "old-photos": {"steady"}, "people": {"threshold"},
+        "scratches": {"steady", "mask"}, "streets": {"overlay", "steady"},
+    }  # fmt: skip
+    page = tab("/studio/many")
+    page.locator(".stage").wait_for()
+    assert offered(page) == {"noise_seed"}
+
+
+def test_a_video_is_done_with_the_options_of_its_page(
+    tab: Any, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[Any] = []
+    real = site.jobs.submit
+    monkeypatch.setattr(site.jobs, "submit", lambda **how: submitted.append(how["options"]) or real(**how))
+    clip = make_video(tmp_path / "clip.mp4", 3)
+    for name, control, value in (("streets", "Reduce flicker", None), ("people", "Threshold", "0.3"),
+                                 ("dreams", "Seed", "12345")):  # fmt: skip
+        page = tab("/studio/video")
+        page.locator(".stage").wait_for()
+        pick(page, name)
+        choose(page, clip)
+        if value is None:
+            page.get_by_label(control).check()
+        else:
+            page.get_by_label(control, exact=True).fill(value)
+        page.get_by_role("button", name="Process the video").click()
+        page.locator(".task[data-state=done]").wait_for(timeout=90_000)
+        assert page.get_by_role("link", name="Download the boxes (CSV)").is_visible() is (name == "people")
+    assert submitted == [JobOptions(overlay=True, steady=True), JobOptions(threshold=0.3), JobOptions(noise_seed=12345)]
 
 
 # ---- The camera ----
@@ -500,7 +556,9 @@ def test_runs_update_while_they_train(tab: Any, gallery: Path) -> None:
     page.get_by_role("button", name="English").click()
     log = journal.Journal(gallery / "deep" / "second" / "log.jsonl")
     log.add({"step": 4321, "time": 1234.0, "train": {"g_pixel": 0.01}})
-    page.get_by_text("step 4321").wait_for()
+    page.get_by_text("step 4,321").wait_for()
+    page.get_by_role("button", name="Español").click()
+    page.get_by_text("paso 4\u00a0321").wait_for()
 
 
 def test_hundreds_of_browsers_get_a_page_at_once(site: Site) -> None:

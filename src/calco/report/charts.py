@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
+
+from calco.report.numbers import Language, number
 
 WIDTH, HEIGHT = 320.0, 200.0
 LEFT, RIGHT, TOP, BOTTOM = 42.0, 10.0, 8.0, 34.0
@@ -24,10 +26,11 @@ Ends = tuple[float, float]
 
 
 class _Axes(NamedTuple):
-    """Ends of both axes, in the units of the data."""
+    """Ends of both axes, in the units of the data, and the language of their numbers."""
 
     x_ends: Ends
     y_ends: Ends
+    language: Language = "en"
 
     def x(self, value: float) -> float:
         low, high = self.x_ends
@@ -37,15 +40,18 @@ class _Axes(NamedTuple):
         low, high = self.y_ends
         return TOP + (high - min(max(value, low), high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
+    def short(self, value: float) -> str:
+        return short(round(value, 6), self.language)
+
     def drawn(self, x_label: str, y_label: str, *, x_ticks: bool = True, whole: bool = False) -> str:
         """Return grid, ticks and labels."""
         rows = [v for v in ticks(*self.y_ends) if not whole or v == int(v)]
         parts = [
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.y(v):.1f}" y2="{self.y(v):.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{self.y(v) + 4:.1f}" text-anchor="end">{short(round(v, 6))}</text>'
+            f'<text x="{LEFT - 6}" y="{self.y(v) + 4:.1f}" text-anchor="end">{self.short(v)}</text>'
             for v in rows
         ]
-        parts += [_text(self.x(v), HEIGHT - BOTTOM + 15, short(round(v, 6))) for v in ticks(*self.x_ends) if x_ticks]
+        parts += [_text(self.x(v), HEIGHT - BOTTOM + 15, self.short(v)) for v in ticks(*self.x_ends) if x_ticks]
         parts.append(
             f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{_(x_label)}</text>'
         )
@@ -79,32 +85,33 @@ def _svg(inner: str, described: str, height: float = HEIGHT) -> str:
 def lines(
     title: str, curves: Mapping[str, Points], x_label: str, y_label: str = "", *, unit: bool = False,
     at: float | None = None, note: str = "", values: Mapping[str, str] | None = None, steps: bool = False,
-    language: Literal["en", "es"] = "en",
+    language: Language = "en",
 ) -> Markup:  # fmt: skip
     """Draw lines over each other, with their smoothed last values beside their names.
 
-    What a screen reader says of them is in the `language` in which the names are given.
+    Numbers, and what a screen reader says of them, are in the `language` in which the names are given.
     """
     shown = {name: _thinned(points) if not unit else list(points) for name, points in list(curves.items())[:COLOURS]}
     xs = [x for points in shown.values() for x, _y in points]
-    axes = _Axes((0.0, 1.0), (0.0, 1.0))
+    axes = _Axes((0.0, 1.0), (0.0, 1.0), language)
     if not unit:
-        axes = _Axes((min(xs), max(*xs, min(xs) + 1)), _limits([y for p in shown.values() for _x, y in p]))
+        ends = (min(xs), max(*xs, min(xs) + 1)), _limits([y for p in shown.values() for _x, y in p])
+        axes = _Axes(*ends, language)
     parts, keys, described = [axes.drawn(x_label, y_label)], [], []
     if at is not None:
         x = f"{axes.x(at):.1f}"
         parts.append(f'<line class="at" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-    for number, (name, points) in enumerate(shown.items()):
+    for place, (name, points) in enumerate(shown.items()):
         smooth = points if unit else _smoothed(points)
-        parts.append(_line(axes, points, smooth, f"c{number}", steps=steps))
-        value = (values or {}).get(name, "" if unit or not smooth else short(round(smooth[-1][1], 5)))
+        parts.append(_line(axes, points, smooth, f"c{place}", steps=steps))
+        value = (values or {}).get(name, "" if unit or not smooth else short(round(smooth[-1][1], 5), language))
         label = f"{name} {value}".strip() if unit or len(curves) > 1 else value
-        keys.append(f'<span class="key"><i class="c{number}"></i>{_(label)}</span>')
+        keys.append(f'<span class="key"><i class="c{place}"></i>{_(label)}</span>')
         if points:
-            ends = short(points[0][1]), short(points[-1][1])
-            described.append("{} goes from {} to {}".format(name, *ends) if language == "en" else
-                             "{} va de {} a {}".format(name, *ends))  # fmt: skip
-    first, last = map(short, axes.x_ends)
+            begin, end = short(points[0][1], language), short(points[-1][1], language)
+            described.append(f"{name} goes from {begin} to {end}" if language == "en" else
+                             f"{name} va de {begin} a {end}")  # fmt: skip
+    first, last = map(axes.short, axes.x_ends)
     span = f"from {x_label} {first} to {last}" if language == "en" else f"de {x_label} {first} a {last}"
     over = f"{title} {span}: {'; '.join(described)}."
     return figure(title, _svg("".join(parts), over), note, " ".join(keys))
@@ -166,11 +173,11 @@ def ticks(low: float, high: float, num: int = 4) -> list[float]:
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def short(value: float) -> str:
+def short(value: float, language: Language = "en") -> str:
     """Such as 0.05, 12.5, 40k."""
     if abs(value) >= 1e6:
-        return f"{value / 1e6:.3g}M"
-    return f"{value / 1e3:.3g}k" if abs(value) >= 1e4 else f"{value:.4g}"
+        return number(value / 1e6, language, ".3g") + "M"
+    return number(value / 1e3, language, ".3g") + "k" if abs(value) >= 1e4 else number(value, language, ".4g")
 
 
 _PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2", "gan": "adversarial", "psnr": "PSNR"}
@@ -187,7 +194,7 @@ _SPANISH: Final = {
 
 
 def learning_curves(
-    rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str], language: Literal["en", "es"] = "en"
+    rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str], language: Language = "en"
 ) -> list[Markup]:
     """One chart for the discriminator's losses, one for each other loss, one for each validation score.
 
@@ -268,17 +275,17 @@ def line_panels(title: str, panels: Mapping[str, Mapping[str, Sequence[Points]]]
     names = list(dict.fromkeys(name for groups in panels.values() for name in groups))
     css = {name: f"c{place % COLOURS}" + (" dashed" if place >= COLOURS else "") for place, name in enumerate(names)}
     parts = []
-    for number, (y_label, groups) in enumerate(panels.items()):
+    for place, (y_label, groups) in enumerate(panels.items()):
         known = {name: [line for line in group if line] for name, group in groups.items()}
         points = [point for group in known.values() for line in group for point in line]
         axes = _Axes((0.0, max(x for x, _y in points) or 1.0), _limits([y for _x, y in points]))
         drawn = [_line(axes, line, line, css[name], steps=False) for name, group in known.items() for line in group]
-        left, down = number % across * WIDTH, top + number // across * HEIGHT
+        left, down = place % across * WIDTH, top + place // across * HEIGHT
         inner = axes.drawn(x_label, y_label) + "".join(drawn)
         parts.append(f'<g class="panel" transform="translate({left:.0f} {down:.0f})">{inner}</g>')
     base = top + -(-len(panels) // across) * HEIGHT
-    for number, name in enumerate(names):
-        y = base + row * (number + 0.7)
+    for place, name in enumerate(names):
+        y = base + row * (place + 0.7)
         parts.append(
             f'<line class="key {css[name]}" x1="{LEFT}" x2="{LEFT + 22}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{LEFT + 28}" y="{y + 4:.1f}">{_(name)}</text>'
@@ -313,12 +320,12 @@ def histogram(
     most = max(1, *counts) if len(counts) else 1
     axes = _Axes((0.0, float(len(counts) or 1)), (0.0, float(most)))
     parts = [axes.drawn(x_label, "", x_ticks=False, whole=True)]
-    for place, number in enumerate(counts):
-        left, right, top = axes.x(place), axes.x(place + 1), axes.y(number)
+    for place, counted in enumerate(counts):
+        left, right, top = axes.x(place), axes.x(place + 1), axes.y(counted)
         parts.append(
             f'<rect class="fill" x="{left + 0.6:.1f}" y="{top:.1f}" width="{max(0.8, right - left - 1.2):.1f}" '
             f'height="{HEIGHT - BOTTOM - top:.1f}"><title>{short(edges[place])} to {short(edges[place + 1])}: '
-            f"{number:,}</title></rect>"
+            f"{number(counted)}</title></rect>"
         )
     places = [0, len(counts) // 2, len(counts)]
     shown = names or [short(round(edges[place], 4)) for place in places]
@@ -334,7 +341,7 @@ def scatter(title: str, points: Points, x_label: str, y_label: str, note: str = 
     """Draw dots over [0, 1] in both directions."""
     axes = _Axes((0.0, 1.0), (0.0, 1.0))
     dots = "".join(f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="2.2"/>' for x, y in points)
-    described = f"{title}: {len(points):,} dots, {y_label} over {x_label}."
+    described = f"{title}: {number(len(points))} dots, {y_label} over {x_label}."
     return figure(title, _svg(axes.drawn(x_label, y_label) + dots, described), note)
 
 
@@ -356,9 +363,9 @@ def bars(title: str, numbers: Mapping[str, float], note: str = "", shown: Mappin
     """Draw names, bars and numbers below each other."""
     most = max(numbers.values(), default=0) or 1
     rows = "".join(
-        f'<li><span>{_(name)}</span><i style="width:{100 * number / most:.1f}%"></i>'
-        f"<b>{_((shown or {}).get(name, f'{number:,.0f}'))}</b></li>"
-        for name, number in numbers.items()
+        f'<li><span>{_(name)}</span><i style="width:{100 * value / most:.1f}%"></i>'
+        f"<b>{_((shown or {}).get(name, number(value, spec=',.0f')))}</b></li>"
+        for name, value in numbers.items()
     )
     return figure(title, f'<ul class="bars">{rows}</ul>', note)
 

@@ -22,6 +22,7 @@ from calco import imaging
 from calco.addresses import redact_record
 from calco.files import atomic_write, make_folder
 from calco.imaging import Image
+from calco.report.numbers import filled, number
 from calco.version import __version__
 
 MAX_SIDE = 640
@@ -47,7 +48,7 @@ def _environment() -> Environment:
     )
     environment.filters["count"] = count
     environment.filters["redacted"] = lambda entries: redact_record(dict(entries))
-    environment.globals |= {"asset": asset, "img": img_tag, "version": __version__}
+    environment.globals |= {"asset": asset, "img": img_tag, "filled": filled, "version": __version__}
     return environment
 
 
@@ -68,7 +69,7 @@ def write_page(out: str | Path, template: str, *, name: str = "report.html", **v
 def count(num: int, noun: str = "image") -> str:
     """Return a number with its noun, such as "1 image" or "1,200 images"."""
     plural = noun if num == 1 else f"{noun}es" if noun.endswith(("x", "ch", "ss")) else f"{noun}s"
-    return f"{num:,} {plural}"
+    return f"{number(num)} {plural}"
 
 
 def data_uri(image: Image) -> str:

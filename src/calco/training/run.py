@@ -27,7 +27,7 @@ class RunSummary:
         state: Training while rows arrive, ended after the last one, stopped if neither.
         step: Step of the newest row.
         seconds: Seconds of training.
-        score: Newest validation score, such as "ST-LPIPS 0.185"; empty if there is none.
+        score: Newest validation score, such as ("ST-LPIPS", 0.185), in three digits; None if there is none.
         best: Best one, with its step; empty until the run has ended.
         remark: What the end of the run says.
     """
@@ -35,7 +35,7 @@ class RunSummary:
     state: Literal["training", "ended", "stopped"]
     step: int
     seconds: float
-    score: str
+    score: tuple[str, float] | None
     best: str
     remark: str
 
@@ -50,7 +50,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], modified: float) -> RunSummary:
     )
     # Without the metric that selects the model, which the end of a run names: the last of them.
     newest = metric if metric in values else next(reversed([*values]), "")
-    best = _score(metric, (end or {}).get("best"))
+    best = _written(_score(metric, (end or {}).get("best")))
     if best and (step := (end or {}).get("best_step")) is not None:
         best += f" at step {step:,}"
     training = end is None and time.time() - modified < _QUIET
@@ -67,8 +67,12 @@ def step_of(sheet: str) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-def _score(name: str, number: object) -> str:
-    return f"{LABELS.get(name, name)} {number:.3g}" if isinstance(number, int | float) else ""
+def _score(name: str, number: object) -> tuple[str, float] | None:
+    return (LABELS.get(name, name), float(f"{number:.3g}")) if isinstance(number, int | float) else None
+
+
+def _written(score: tuple[str, float] | None) -> str:
+    return f"{score[0]} {score[1]:.3g}" if score else ""
 
 
 class Run(PosixPath):
@@ -93,7 +97,7 @@ class Run(PosixPath):
         except CalcoError as error:
             return f"<p>{html.escape(str(error))}</p>"
         found = summarise(rows, modified)
-        score = f"best validation {found.best}" if found.best else f"validation {found.score}" if found.score else ""
+        score = f"best validation {found.best}" if found.best else f"validation {_written(found.score)}" if found.score else ""
         facts = [f"{found.state} at step {found.step:,}", duration(found.seconds), score]
         parts = [
             f"<p><b>{html.escape(str(self))}</b>: {html.escape(', '.join(filter(None, facts)))}</p>",

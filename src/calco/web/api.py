@@ -19,7 +19,8 @@ from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.version import __version__
 from calco.web.refusals import RefusedError, without_paths
-from calco.web.service import ServedModel, Studio
+from calco.web.served import ServedModel
+from calco.web.service import Studio
 from calco.web.texts import choose_language
 from calco.web.uploads import Format, read_image, read_mask, write_image
 

@@ -14,7 +14,8 @@ from typing import IO, Final
 from calco import imaging
 from calco.errors import CalcoError
 from calco.files import SYSTEM_NAMES, explained, make_folder, replacing
-from calco.web.refusals import RefusedError
+from calco.imaging.formats import TooLargeError
+from calco.web.refusals import RefusedError, Said
 
 MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
 """First bytes of a ZIP archive, and of an empty one."""
@@ -48,7 +49,7 @@ class Unpacked:
     """Images of an archive or an upload, on this disk under numbers."""
 
     names: dict[str, str] = field(default_factory=dict)  # the client's name by the name on this disk
-    left_out: dict[str, str] = field(default_factory=dict)  # reason by the client's name
+    left_out: dict[str, Said] = field(default_factory=dict)  # reason by the client's name
 
 
 def check_archive(path: Path, limits: Limits) -> list[zipfile.ZipInfo]:
@@ -128,7 +129,7 @@ def unpack(path: Path, folder: Path, limits: Limits) -> Unpacked:
             for number, entry in enumerate(check_archive(path, limits)):
                 name = entry.filename.replace("\\", "/")
                 if name in taken:
-                    found.left_out[f"{name} (again)"] = "another file of the ZIP has this name"
+                    found.left_out[f"{name} (2)"] = ("file_again", {})
                     continue
                 taken.add(name)
                 target = folder / f"{number:06d}"
@@ -136,7 +137,7 @@ def unpack(path: Path, folder: Path, limits: Limits) -> Unpacked:
                     total += _copy(archive, entry, target, total, limits.unpacked_bytes)
                 except _UNREADABLE as error:
                     target.unlink(missing_ok=True)
-                    found.left_out[name] = f"damaged in the ZIP ({_reason(error)})"
+                    found.left_out[name] = ("file_damaged", {"reason": _reason(error)})
                     continue
                 take(target, name, found, limits)
     except _UNREADABLE as error:
@@ -168,20 +169,39 @@ def _read(packed: IO[bytes]) -> bytes:
 
 def take(file: Path, name: str, found: Unpacked, limits: Limits) -> None:
     """Give an image on this disk the ending of its content; note its name, or remove it and note why."""
+    reason: Said = ("file_kind", {})
+    try:
+        ending = image_ending(file, limits)
+    except RefusedError as error:
+        ending, reason = None, (error.reason, error.values)
+    if ending is None:
+        found.left_out[name] = reason
+        file.unlink(missing_ok=True)
+        return
+    file.rename(file.with_suffix(ending))
+    found.names[file.with_suffix(ending).name] = name
+
+
+def image_ending(file: Path, limits: Limits) -> str | None:
+    """Return the ending of an image by its content, such as ".jpg", from its header; None if it is not an image.
+
+    Raises:
+        RefusedError: If it has too many pixels.
+    """
     try:
         ending = imaging.true_ending(file)
-        size = imaging.header_size_wh(file)
-        if size is not None and size[0] * size[1] > limits.pixels:
-            raise RefusedError("pixels", width=size[0], height=size[1], most=limits.pixels)
-    except RefusedError as error:
-        found.left_out[name] = str(error)
+    except TooLargeError as error:
+        raise RefusedError("claims", most=limits.pixels) from error
     except CalcoError:
-        found.left_out[name] = "not an image, or damaged"
-    else:
-        file.rename(file.with_suffix(ending))
-        found.names[file.with_suffix(ending).name] = name
-        return
-    file.unlink(missing_ok=True)
+        return None
+    check_size(imaging.header_size_wh(file), limits)
+    return ending
+
+
+def check_size(size_wh: tuple[int, int] | None, limits: Limits) -> None:
+    """Refuse an image or a frame of too many pixels; None stands for a size that the header does not tell."""
+    if size_wh is not None and size_wh[0] * size_wh[1] > limits.pixels:
+        raise RefusedError("pixels", width=size_wh[0], height=size_wh[1], most=limits.pixels)
 
 
 def pack(target: Path, files: Iterable[tuple[str, Path]], texts: Mapping[str, str]) -> None:

@@ -22,11 +22,14 @@ from calco import imaging
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.network import overlay_colours
+from calco.records import from_record
+from calco.report.numbers import Language
 from calco.report.page import Mark, marks_over, render
-from calco.web.jobs import Jobs
+from calco.web.jobs import JobOptions, Jobs
 from calco.web.refusals import RefusedError, without_paths
-from calco.web.service import ServedModel, Studio
-from calco.web.texts import COOKIE, LANGUAGES, Language, choose_language, words
+from calco.web.served import ServedModel
+from calco.web.service import Studio
+from calco.web.texts import COOKIE, LANGUAGES, choose_language, words
 from calco.web.uploads import read_image, write_image
 
 if TYPE_CHECKING:
@@ -39,10 +42,16 @@ STAGES: Final[dict[str, Stage]] = {
 }  # fmt: skip
 """Pages in the order of the home page => what a person gives there."""
 FOR_ANY_MODEL: Final = ("video", "camera", "many")
+"""Pages that stand apart on the home page: any model is for them, but that nobody brushes over a camera."""
 _SHOWN_SIDE: Final = 1600  # pixels of the longer side of an input that stands beside its result
 _MOST_VARIANTS = 6
 _LEAST_SCORE: Final = 0.05  # of the boxes that a page gets; its slider hides some of them
-_FIRST_SCORE: Final = 0.5
+_OFFERED: Final[dict[str, tuple[str, ...]]] = {
+    "video": ("threshold", "noise_seed", "overlay", "steady", "mask"),
+    "many": ("threshold", "noise_seed", "overlay", "mask"), "camera": ("threshold", "opacity"),
+}  # fmt: skip
+"""Pages => what can be chosen there for models that it serves: the fields of `JobOptions`, a mask, and how strong
+painted classes are shown."""
 _ACCEPTED: Final = {"video": "video/*,.mkv,.gif,.webp", "many": "image/*,.tif,.tiff,.heic,.zip"}
 
 
@@ -52,6 +61,11 @@ class JobPage:
 
     job: str
     models: tuple[ServedModel, ...]
+
+
+def serves(model: ServedModel, job: str) -> bool:
+    """Return whether a model is offered on the page of a job."""
+    return not (job == "camera" and model.takes_mask) if job in FOR_ANY_MODEL else model.job == job
 
 
 def language_of(request: Any, default: Language) -> Language:
@@ -83,7 +97,7 @@ def build(pages: Sequence[JobPage], studio: Studio, jobs: Jobs | None, default: 
         with blocks.route(page.job, f"/{page.job}", show_in_navbar=False):
             if STAGES[page.job] == "files":
                 assert jobs is not None
-                _job_page(page, studio, jobs)
+                _job_page(page, studio, jobs, default)
             else:
                 _image_page(page, studio, default)
     return blocks
@@ -115,7 +129,7 @@ def _image_page(page: JobPage, studio: Studio, default: Language) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             model = _model_choice(page, label, named)
-            gr.HTML(fragment("studio_stage", "en", kind=stage, job=job), **_PLAIN)
+            gr.HTML(fragment("studio_stage", "en", kind=stage, job=job, **_choices(page)), **_PLAIN)
         with gr.Column(min_width=300):
             count: Any = 1
             if any(each.uses_noise for each in page.models) and job not in FOR_ANY_MODEL:
@@ -123,7 +137,8 @@ def _image_page(page: JobPage, studio: Studio, default: Language) -> None:
                                   info=label("variants_info"), elem_classes="controls")  # fmt: skip
                 named[count] = {"label": "variants", "info": "variants_info"}
             if job == "detect":
-                least = gr.Slider(_LEAST_SCORE, 1, _FIRST_SCORE, step=0.01, label=label("threshold"),
+                first = max(_LEAST_SCORE, page.models[0].threshold)
+                least = gr.Slider(_LEAST_SCORE, 1, first, step=0.01, label=label("threshold"),
                                   info=label("threshold_info"), elem_classes="controls")  # fmt: skip
                 named[least] = {"label": "threshold", "info": "threshold_info"}
                 least.change(None, [least], js="(least) => { calco.threshold(least); }")
@@ -144,13 +159,26 @@ def _image_page(page: JobPage, studio: Studio, default: Language) -> None:
     )  # fmt: skip
     event.success(None, js="() => { calco.answered(true); }")
     event.failure(None, js="() => { calco.answered(false); }")
-    model.change(None, js="() => { calco.again(); }")
+    model.change(None, [model], js="(model) => { calco.model(model); calco.again(); }")
     if isinstance(count, gr.Slider):
         count.release(None, js="() => { calco.again(); }")
     _language_switch(named)
 
 
-def _job_page(page: JobPage, studio: Studio, jobs: Jobs) -> None:
+def _choices(page: JobPage) -> dict[str, Any]:
+    """Return what the stage of a page offers for each of its models: options of a job, a mask, classes to lay over."""
+    here = _OFFERED.get(page.job, ())
+    offered: dict[str, dict[str, Any]] = {}
+    for model in page.models:
+        having = {*model.options, *(["mask"] if model.takes_mask else [])}
+        having |= {"opacity"} if "overlay" in having else set()
+        offered[model.name] = {"options": [name for name in here if name in having],
+                               "threshold": max(_LEAST_SCORE, model.threshold)}  # fmt: skip
+    options = [name for name in here if any(name in each["options"] for each in offered.values())]
+    return {"offered": offered, "options": options}
+
+
+def _job_page(page: JobPage, studio: Studio, jobs: Jobs, default: Language) -> None:
     """Lay out a page for videos or many images, and connect its event."""
     import gradio as gr
 
@@ -161,13 +189,13 @@ def _job_page(page: JobPage, studio: Studio, jobs: Jobs) -> None:
         choose = "choose_video" if job == "video" else "choose_images"
         gr.HTML(
             fragment("studio_stage", "en", kind="files", job=job, accept=_ACCEPTED[job], choose=choose,
-                     multiple=job == "many", masks=any(each.takes_mask for each in page.models)), **_PLAIN,
+                     multiple=job == "many", **_choices(page)), **_PLAIN,
         )  # fmt: skip
     run = gr.Button("run", elem_classes=["go", "go-run"])
     files, told = gr.File(file_count="multiple", visible=False), gr.Textbox(elem_classes="go")
-    mask = gr.File(visible=False)
+    mask, options = gr.File(visible=False), gr.Textbox(visible=False)
 
-    def submit(files: list[str] | None, mask: str | None, model: str, request: gr.Request) -> str:
+    def submit(files: list[str] | None, mask: str | None, options: str, model: str, request: gr.Request) -> str:
         paths = [Path(file) for file in files or ()]
         if not paths:
             return json.dumps({"error": "error_no_file"})
@@ -178,9 +206,11 @@ def _job_page(page: JobPage, studio: Studio, jobs: Jobs) -> None:
             if served is None:
                 raise RefusedError("page_model")
             client = request.client.host if request.client else ""
-            return json.dumps({
-                "id": jobs.submit(model=served, upload=upload, options={}, client=client, mask=drawn)
-            })  # fmt: skip
+            chosen = from_record(JobOptions, json.loads(options or "{}"), "the options of the page")
+            return json.dumps({"id": jobs.submit(
+                model=served, upload=upload, options=chosen, client=client, mask=drawn,
+                language=language_of(request, default),
+            )})  # fmt: skip
         except CalcoError as error:
             return json.dumps({"error": "refused", "values": said_of(error)})
         finally:
@@ -189,11 +219,12 @@ def _job_page(page: JobPage, studio: Studio, jobs: Jobs) -> None:
                     path.unlink()
 
     event = run.click(
-        submit, [files, mask, model], [told], **_QUIETLY,
-        js="(files, mask, model) => [calco.uploaded, calco.mask, model]",
+        submit, [files, mask, options, model], [told], **_QUIETLY,
+        js="(files, mask, options, model) => [calco.uploaded, calco.mask, calco.options(), model]",
     )  # fmt: skip
     event.success(None, [told], js="(told) => { calco.submitted(told); }")
     event.failure(None, js="() => { calco.submitted(null); }")
+    model.change(None, [model], js="(model) => { calco.model(model); }")
     _language_switch(named)
 
 
@@ -286,7 +317,7 @@ class Work:
             mask = self._decoded(record["mask"])[..., 0] > 127 if record.get("mask") else None
             values = self._translated(image, mask, count, int(record.get("seed") or 0))
         height, width = image.shape[:2]
-        seconds = f"{time.perf_counter() - start:.2f}"
+        seconds = round(time.perf_counter() - start, 2)
         return fragment("studio_result", language, model=self._model.name, is_camera=self._is_camera, seconds=seconds,
                         width=width, height=height, **values)  # fmt: skip
 
@@ -324,9 +355,10 @@ class Work:
                 painted[here] = (*colour, 255)
             if here.any():
                 shares.append((float(here.mean()), name, colour or stored))
-        shown = [(name, colour, f"{100 * share:.1f}" if share < 0.1 else f"{100 * share:.0f}")
+        shown = [(name, colour, round(100 * share, 1 if share < 0.1 else None))
                  for share, name, colour in sorted(shares, reverse=True)]  # fmt: skip
-        return {"kind": "segment", "outputs": [(_png(mask), None)], "painted": _png(painted),
+        outputs = [] if self._is_camera else [(_png(mask), None)]
+        return {"kind": "segment", "outputs": outputs, "painted": _png(painted),
                 "before": self._before(image), "shares": shown}  # fmt: skip
 
     def _detected(self, image: Image) -> dict[str, Any]:

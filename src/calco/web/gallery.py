@@ -11,10 +11,10 @@ from markupsafe import Markup
 from calco import journal
 from calco.errors import CalcoError
 from calco.report.charts import learning_curves
+from calco.report.numbers import Language
 from calco.training.log import LABELS
 from calco.training.run import LOG_NAME, RunSummary, step_of, summarise
 from calco.training.run_folder import sheets
-from calco.web.texts import Language
 
 _DEEP: Final = 3  # levels of folders below the given one in which runs are searched
 _MOST: Final = 200  # runs that are shown, the newest first

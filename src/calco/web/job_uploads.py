@@ -6,7 +6,7 @@ from typing import Final
 
 from calco import imaging
 from calco.errors import CalcoError
-from calco.web.archives import MAGIC, Limits, check_archive
+from calco.web.archives import MAGIC, Limits, check_archive, check_size, image_ending
 from calco.web.job_store import Kind
 from calco.web.refusals import RefusedError
 
@@ -23,14 +23,12 @@ def recognise(path: Path, limits: Limits) -> Kind:
         check_archive(path, limits)
         path.rename(path.with_suffix(".zip"))
         return "images"
-    try:
-        ending = imaging.true_ending(path)
-    except CalcoError:
+    ending = image_ending(path, limits)
+    if ending is None:
         check_video(path, limits)
         path.rename(path.with_suffix(".video"))
         return "video"
     path = path.rename(path.with_suffix(ending))
-    check_size(imaging.header_size_wh(path), limits)
     return "video" if imaging.several_in(path) == "frames" else "images"
 
 
@@ -46,12 +44,10 @@ def recognise_mask(path: Path, kind: Kind, limits: Limits) -> None:
         check_archive(path, limits)
         path.rename(path.with_suffix(".zip"))
         return
-    try:
-        ending = imaging.true_ending(path)
-    except CalcoError as error:
-        raise RefusedError("mask_kind") from error
-    path = path.rename(path.with_suffix(ending))
-    check_size(imaging.header_size_wh(path), limits)
+    ending = image_ending(path, limits)
+    if ending is None:
+        raise RefusedError("mask_kind")
+    path.rename(path.with_suffix(ending))
 
 
 def is_archive(path: Path) -> bool:
@@ -78,9 +74,3 @@ def check_length(seconds: float | Fraction, frames: int, limits: Limits) -> None
         raise RefusedError("long", minutes=float(seconds) / 60, most=limits.video_seconds / 60)
     if frames > limits.video_seconds * _FRAME_RATE:
         raise RefusedError("frames", most=round(limits.video_seconds * _FRAME_RATE))
-
-
-def check_size(size_wh: tuple[int, int] | None, limits: Limits) -> None:
-    """Refuse an image or a frame of too many pixels; None stands for a size that the header does not tell."""
-    if size_wh is not None and size_wh[0] * size_wh[1] > limits.pixels:
-        raise RefusedError("pixels", width=size_wh[0], height=size_wh[1], most=limits.pixels)

@@ -1,7 +1,6 @@
-"""Jobs of the studio: accepted work on videos and many images, its queue, and the processes that do it.
+"""Jobs of the studio: work on videos and many images that is accepted, kept, and cleaned away.
 
-The studio alone writes the store. Each job has a folder of its own and a process of its own, which reports by lines of
-JSON and ends when the studio does; a job whose process or studio was killed begins again where it stopped.
+The studio alone writes the store; each job has a folder of its own.
 """
 
 import contextlib
@@ -9,58 +8,30 @@ import json
 import logging
 import os
 import secrets
-import selectors
 import shutil
-import signal
-import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final
 
 from calco.errors import CalcoError, DiskError
 from calco.files import explained, make_folder
-from calco.journal import decode, encode
 from calco.outputs import locked_folder
 from calco.records import check_numbers, from_record
+from calco.report.numbers import Language
 from calco.web.archives import Limits
-from calco.web.job_store import ID, KINDS, JobStore, Kind, State
+from calco.web.job_processes import PREVIEW, TABLES, JobProcesses, tidy
+from calco.web.job_store import ID, JobStore, Kind, State
 from calco.web.job_uploads import recognise, recognise_mask
 from calco.web.refusals import RefusedError, sentence
+from calco.web.served import ServedModel
 
-_ATTEMPTS: Final = 3  # times that a job may be interrupted without having got further
-_STALLED: Final = 900.0  # seconds without a sign of a job's process, after which it is ended
 _LINGER: Final = 120.0  # seconds after its delivery for which a result can be had again: a connection may break
 _OFTEN: Final = 5.0  # seconds between two cleanings
-_NICE: Final = 10  # lower priority of the jobs' processes: images that a person waits for go first
-_PREVIEW: Final = "preview.jpg"
-_TABLES: Final = (".csv", ".jsonl")  # beside a detector's video: a row for each object, a line for each frame
 
 LOG = logging.getLogger(__name__)
-
-
-class JobModel(Protocol):
-    """What a job needs to know of a model."""
-
-    @property
-    def name(self) -> str:
-        """Name under which it is served."""
-
-    @property
-    def kind(self) -> Literal["translator", "detector"]:
-        """What it does."""
-
-    @property
-    def path(self) -> Path:
-        """Run, model folder or exported file."""
-
-    @property
-    def takes_mask(self) -> bool:
-        """Whether a mask tells it what to redraw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,35 +100,27 @@ class Jobs:
         self._held = contextlib.ExitStack()
         self._held.enter_context(locked_folder(self.folder, "calco serve"))
         os.chmod(self.folder, 0o700)  # what people upload is nobody else's
-        self._closing = False
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._closed = threading.Event()
         try:
             self._store = JobStore(self.folder / "jobs.sqlite")
             self._held.callback(self._store.close)
             self._lock = self._store.lock
-            self._changed = threading.Condition(self._lock)
-            self._recover()
+            self._processes = JobProcesses(self.folder, self._store, self.limits, self.threads)
+            self._remove_strays()
+            self._processes.start()
         except BaseException:
             self._held.close()
             raise
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"calco-{kind}", args=(kind,), daemon=True) for kind in KINDS
-        ]
-        self._threads.append(threading.Thread(target=self._clean_often, name="calco-clean", daemon=True))
-        for thread in self._threads:
-            thread.start()
+        self._cleaner = threading.Thread(target=self._clean_often, name="calco-clean", daemon=True)
+        self._cleaner.start()
 
     def close(self) -> None:
         """End the processes and the threads; jobs at work wait for the next start."""
-        with self._lock:
-            if self._closing:
-                return
-            self._closing = True
-            self._changed.notify_all()
-            for process in self._processes.values():
-                process.kill()
-        for thread in self._threads:
-            thread.join()
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._processes.close()
+        self._cleaner.join()
         self._held.close()
 
     # ---- What clients ask for ----
@@ -172,8 +135,8 @@ class Jobs:
             path.unlink(missing_ok=True)
 
     def submit(
-        self, *, model: JobModel, upload: Path | Mapping[str, Path], options: Mapping[str, Any] | JobOptions,
-        client: str, mask: Path | None = None,
+        self, *, model: ServedModel, upload: Path | Mapping[str, Path], options: Mapping[str, Any] | JobOptions,
+        client: str, mask: Path | None = None, language: Language = "en",
     ) -> str:  # fmt: skip
         """Accept a job.
 
@@ -185,6 +148,7 @@ class Jobs:
             client: Address or name of the client, of which only some jobs are taken at a time.
             mask: What a model that fills holes redraws, white: an image for all frames or images, or a ZIP of masks
                 with the names of the images. A file of `incoming` is moved, another copied.
+            language: Of the texts in its result.
 
         Returns:
             Its id, which nobody can guess: a client that has it may see and cancel the job.
@@ -194,7 +158,6 @@ class Jobs:
             CalcoError: If an option is unknown or out of range.
         """
         chosen = options if isinstance(options, JobOptions) else from_record(JobOptions, {**options}, "a job's options")
-        _check_fits(chosen, model)
         if mask is not None and not model.takes_mask:
             raise RefusedError("mask_model", model=model.name)
         self._check_room(client, 0)
@@ -202,16 +165,17 @@ class Jobs:
         folder = make_folder(self.folder / job_id)
         try:
             kind, names = self._take(upload, folder)
+            _check_fits(chosen, model, kind)
             if mask is not None:
                 self._move(mask, folder / "mask")
                 recognise_mask(folder / "mask", kind, self.limits)
             self._check_room(client, _bytes_of(folder))
             task = {"kind": kind, "names": names, "model": str(Path(model.path).absolute()), "does": model.kind,
-                    "options": asdict(chosen)}  # fmt: skip
+                    "language": language, "options": asdict(chosen)}  # fmt: skip
             with self._lock:
                 self._check_room(client, 0)  # others may have come meanwhile
                 self._store.add(job_id, kind, model=model.name, client=client, task=task, keep=chosen.keep)
-                self._changed.notify_all()
+            self._processes.wake()
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, DiskError):
@@ -229,14 +193,14 @@ class Jobs:
             row = self._store.row(id)
             ahead = self._store.ahead(row)
         folder = self.folder / row["id"]
-        preview, details = folder / _PREVIEW, json.loads(row["details"])
+        preview, details = folder / PREVIEW, json.loads(row["details"])
         result = folder / row["result"] if row["result"] else None
-        boxes = {ending.removeprefix("."): path for ending in _TABLES
+        boxes = {ending.removeprefix("."): path for ending in TABLES
                  if result is not None and (path := result.with_suffix(ending)).is_file()}  # fmt: skip
         return Job(
             id=row["id"], state=row["state"], kind=row["kind"], model=row["model"], progress=row["progress"],
             count=row["count"], total=row["total"], ahead=ahead,
-            message=sentence(row["code"], details), spanish=sentence(row["code"], details, spanish=True),
+            message=sentence(row["code"], details), spanish=sentence(row["code"], details, "es"),
             preview=preview if preview.is_file() else None,
             result=result if result is not None and result.is_file() else None, boxes=boxes,
         )  # fmt: skip
@@ -250,11 +214,9 @@ class Jobs:
         with self._lock:
             row = self._store.row(id)
             self._store.cancel(id)
-            process = self._processes.get(id)
-            if process is not None:
-                process.kill()
-            self._changed.notify_all()
-        if process is None or row["state"] not in ("queued", "running"):  # else its thread does it, after the process
+            is_at_work = self._processes.has(id)
+            self._processes.kill(id)
+        if not is_at_work or row["state"] not in ("queued", "running"):  # else its thread does it, after the process
             shutil.rmtree(self.folder / row["id"], ignore_errors=True)
 
     def delivered(self, id: str) -> None:
@@ -299,11 +261,8 @@ class Jobs:
             else:
                 shutil.copyfile(source, target)
 
-    def _recover(self) -> None:
-        """Put jobs that a killed studio left at work into the queue again, and remove what belongs to no job."""
-        for row in self._store.every():
-            if row["state"] == "running":
-                self._interrupted(row["id"], row["attempts"], "the studio was ended")
+    def _remove_strays(self) -> None:
+        """Remove what a killed studio left, and belongs to no job."""
         known = {row["id"]: row for row in self._store.every()}
         shutil.rmtree(self.folder / "uploads", ignore_errors=True)
         for path in self.folder.iterdir():
@@ -311,139 +270,13 @@ class Jobs:
                 if path.name not in known:
                     shutil.rmtree(path, ignore_errors=True)
                 elif known[path.name]["state"] not in ("queued", "running"):
-                    _tidy(path, known[path.name]["result"])
-
-    def _interrupted(self, id: str, attempts: int, reason: str) -> None:
-        """Let an interrupted job begin again where it stopped, unless that has led nowhere too often."""
-        if attempts < _ATTEMPTS:
-            self._store.wait_again(id, counted=True)
-            return
-        self._end(id, {"state": "failed", "code": "interrupted", "details": {"times": attempts, "reason": reason}})
-
-    def _end(self, id: str, heard: Mapping[str, Any]) -> None:
-        """Note the end of a job, unless it was cancelled before."""
-        state, result = heard["state"], heard.get("result")
-        if state != "done":
-            _tidy(self.folder / id, None)  # first: it makes room for what follows where the disk is full
-        changed = self._store.end(id, heard)
-        _tidy(self.folder / id, result if changed and state == "done" else None)
-
-    # ---- The processes ----
-
-    def _serve(self, kind: Kind) -> None:
-        """Do the jobs of a kind, one after the other."""
-        while True:
-            with self._lock:
-                if self._closing:
-                    return
-                row = self._store.next(kind)
-                if row is None:
-                    self._changed.wait()
-                    continue
-            try:
-                self._do(row)
-            except (CalcoError, OSError) as error:  # such as a full disk: the job still waits, or is at work again soon
-                LOG.warning("job %s waits: %s", row["id"], error)
-                with self._lock:
-                    self._changed.wait(_OFTEN)
-
-    def _do(self, row: sqlite3.Row) -> None:
-        """Do one job in a process of its own."""
-        id = row["id"]
-        with self._lock:
-            if not self._store.begin(id):
-                return  # cancelled meanwhile
-            try:
-                process = self._processes[id] = self._start()
-            except OSError:
-                self._store.wait_again(id, counted=False)
-                raise
-        heard: dict[str, Any] | None = None
-        try:
-            heard = self._listen(id, process, row["task"])
-        finally:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-            with self._lock:
-                del self._processes[id]
-                closing = self._closing
-        self._insist(lambda: self._note_end(id, process.returncode, heard, closing=closing))
-
-    def _note_end(self, id: str, returncode: int, heard: dict[str, Any] | None, *, closing: bool) -> None:
-        """Note how a job's process ended."""
-        row = self._store.row(id)
-        if row["state"] != "running":
-            _tidy(self.folder / id, None)
-        elif heard is not None:
-            self._end(id, heard)
-        elif closing:
-            self._store.wait_again(id, counted=False)
-        else:
-            self._interrupted(id, row["attempts"], _cause(returncode))
-
-    def _insist(self, call: Callable[[], object]) -> None:
-        """Call a function that writes the store until the disk takes it."""
-        while True:
-            try:
-                call()
-            except DiskError as error:
-                LOG.warning("%s", error)
-                with self._lock:
-                    if self._closing:
-                        return  # the next start finds the job at work, and begins it again
-                    self._changed.wait(1.0)
-            else:
-                return
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        """Start a process for a job: it hears nothing of a Ctrl-C, and imports nothing from the present folder."""
-        threads = str(self.threads)
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "calco.web.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}, start_new_session=True,
-        )  # fmt: skip
-
-    def _listen(self, id: str, process: "subprocess.Popen[bytes]", task: str) -> dict[str, Any] | None:
-        """Give a process its job, and note its progress; return how the job ended, None if the process just did."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        order = {**json.loads(task), "folder": str((self.folder / id).absolute()), "limits": asdict(self.limits),
-                 "threads": self.threads, "nice": _NICE}  # fmt: skip
-        with contextlib.suppress(OSError):  # it has ended already
-            process.stdin.write(encode(order))
-            process.stdin.flush()
-        last, rest = time.monotonic(), b""
-        with selectors.DefaultSelector() as ready:
-            ready.register(process.stdout, selectors.EVENT_READ)
-            while True:
-                if not ready.select(1.0):
-                    if time.monotonic() - last > _STALLED:
-                        return {"state": "failed", "code": "stalled", "details": {"minutes": _STALLED / 60}}
-                    continue
-                data = os.read(process.stdout.fileno(), 1 << 16)
-                if not data:
-                    return None
-                last = time.monotonic()
-                *lines, rest = (rest + data).split(b"\n")
-                for heard in filter(None, map(decode, lines)):
-                    if "state" in heard:
-                        return heard
-                    with contextlib.suppress(DiskError):  # the next one may fit
-                        self._store.note_progress(id, heard)
+                    tidy(path, known[path.name]["result"])
 
     # ---- Cleaning ----
 
     def _clean_often(self) -> None:
         """Remove what is too old, was delivered, or takes too much room."""
-        while True:
-            with self._lock:
-                self._changed.wait(_OFTEN)
-                if self._closing:
-                    return
+        while not self._closed.wait(_OFTEN):
             try:
                 self.clean()
             except (CalcoError, OSError) as error:
@@ -455,7 +288,7 @@ class Jobs:
             for row in self._store.expired():
                 self._forget_result(row["id"], "delivered")
             for row in self._store.ended_before(time.time() - self.keep_hours * 3600):
-                if row["id"] not in self._processes:
+                if not self._processes.has(row["id"]):
                     shutil.rmtree(self.folder / row["id"], ignore_errors=True)
                     self._store.remove(row["id"])
         self._clean_by_size(0)
@@ -473,28 +306,15 @@ class Jobs:
         shutil.rmtree(self.folder / id, ignore_errors=True)
 
 
-def _check_fits(options: JobOptions, model: JobModel) -> None:
-    """Refuse options that the kind of a model does not have, so that none is passed over silently."""
-    of_others = ("noise_seed", "overlay", "steady") if model.kind == "detector" else ("threshold",)
-    for name in of_others:
-        if getattr(options, name) not in (None, False):
-            raise CalcoError(f"{name} does not serve {model.name}, which is a {model.kind}; leave it out")
-
-
-def _tidy(folder: Path, result: str | None) -> None:
-    """Remove a job's folder; with a result all in it but that, its tables and the preview."""
-    if result is None:
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    stem = result.partition(".")[0]
-    kept = {result, _PREVIEW, *(f"{stem}{ending}" for ending in _TABLES)}
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            if path.name not in kept:
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+def _check_fits(options: JobOptions, model: ServedModel, kind: Kind) -> None:
+    """Refuse options that do not serve a model or its upload, so that none is passed over silently."""
+    for name, value in asdict(options).items():
+        if name == "keep" or value in (None, False):
+            continue
+        if name not in model.options:
+            raise RefusedError("option", option=name, model=model.name, known=", ".join(model.options))
+        if name == "steady" and kind == "images":
+            raise RefusedError("option_images", option=name)
 
 
 def _bytes_of(folder: Path) -> int:
@@ -505,12 +325,3 @@ def _bytes_of(folder: Path) -> int:
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(base, name)).st_size
     return total
-
-
-def _cause(returncode: int) -> str:
-    """Return why a process ended without a word."""
-    if returncode == -signal.SIGKILL:
-        return "its process was killed, as happens where the memory does not suffice"
-    if returncode < 0:
-        return f"its process ended by {signal.Signals(-returncode).name}"
-    return f"its process ended with status {returncode}"

@@ -22,7 +22,8 @@ from calco.web.refusals import RefusedError
 from calco.web.service import Studio
 from calco.web.texts import choose_language
 
-_MEDIA: Final = {".mp4": "video/mp4", ".zip": "application/zip"}
+MEDIA: Final = {".mp4": "video/mp4", ".zip": "application/zip"}
+"""Type of a result by its ending."""
 _TABLES: Final = {"csv": "text/csv", "jsonl": "application/jsonl"}
 _FIELD_BYTES: Final = 10_000  # of a field of the form that is not a file
 _GONE: Final[dict[int | str, dict[str, Any]]] = {
@@ -94,7 +95,8 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
         async with _form(request, jobs) as (fields, files, mask):
             served = studio.find(fields.model)
             options = JobOptions(**fields.model_dump(exclude={"model"}))
-            call = partial(_submit, jobs, files, mask, model=served, options=options, client=client_of(request))
+            call = partial(_submit, jobs, files, mask, model=served, options=options, client=client_of(request),
+                           language=choose_language(None, request.headers.get("accept-language")))  # fmt: skip
             job = jobs.get(await run_in_threadpool(call))
         response.headers["Location"] = f"{ROOT}/jobs/{job.id}"
         return _described(job, request)
@@ -113,7 +115,7 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
         "/{id}/result",
         operation_id="result_of_job",
         response_class=Response,
-        responses=_GONE | {422: PROBLEMS[422], 200: _files(*_MEDIA.values())},
+        responses=_GONE | {422: PROBLEMS[422], 200: _files(*MEDIA.values())},
     )
     def result(id: str, request: Request) -> Response:
         """Return the result, a video or a ZIP; parts of it by Range. It is deleted after its delivery."""
@@ -123,7 +125,7 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
             message = _message(job, request) or f"the job is {job.state}"
             raise HTTPException(410 if is_over else 404, message)
         name = f"{job.model}-{id[:8]}{job.result.suffix}"
-        return _Result(job.result, _MEDIA[job.result.suffix], name, partial(jobs.delivered, id))
+        return Delivered(job.result, MEDIA[job.result.suffix], name, partial(jobs.delivered, id))
 
     @router.get(
         "/{id}/boxes", operation_id="boxes_of_job", response_class=Response,
@@ -226,8 +228,15 @@ def _submit(jobs: Jobs, files: list[UploadFile], mask: UploadFile | None, **how:
         return jobs.submit(upload=upload, mask=None if mask is None else copied(mask), **how)
 
 
-class _Result(FileResponse):
-    """A file in whole or in parts, and a call when its end has been sent to a client that is still there."""
+class Delivered(FileResponse):
+    """A file in whole or in parts, and a call when its end has been sent to a client that is still there.
+
+    Args:
+        path: The file.
+        media_type: Its type.
+        filename: Name under which it is saved.
+        delivered: Is called.
+    """
 
     def __init__(self, path: Path, media_type: str, filename: str, delivered: Callable[[], None]) -> None:
         super().__init__(path, media_type=media_type, filename=filename)

@@ -4,41 +4,34 @@ The pages of jobs are Gradio's, inside the frame of the others. Their text is th
 too, and hundreds of browsers get it at once.
 """
 
-import asyncio
 import contextlib
 import gzip
 import hashlib
 import json
 import math
-import os
-import re
-import tempfile
-import threading
-import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
-from calco.errors import CalcoError
 from calco.evaluation.metrics import METRICS
-from calco.files import read_json
+from calco.report.numbers import Language, number
 from calco.report.page import render
-from calco.web.blocks import FOR_ANY_MODEL, STAGES, JobPage, build, labels, language_of, theme
+from calco.web.api import ROOT
+from calco.web.blocks import FOR_ANY_MODEL, STAGES, JobPage, build, language_of, serves
 from calco.web.gallery import Gallery, ShownRun
-from calco.web.jobs import Job, Jobs
+from calco.web.gradio_app import PATH, Gradio
+from calco.web.jobs import Jobs
+from calco.web.jobs_api import MEDIA, Delivered
 from calco.web.refusals import RefusedError, without_paths
-from calco.web.service import ServedModel, Studio
-from calco.web.texts import LANGUAGES, Language, text, words
+from calco.web.served import ServedModel, description_of
+from calco.web.service import Studio
+from calco.web.texts import LANGUAGES, text, words
 
-PATH: Final = "/studio"
-"""Where the pages of jobs are, and Gradio's own files."""
 _MOST_KEPT: Final = 200  # pages in memory
 _LIVE: Final = {"Cache-Control": "no-cache"}
 
@@ -91,7 +84,7 @@ class Pages:
         self._jobs_shown = [
             JobPage(job=job, models=models)
             for job in STAGES
-            if (models := every if job in FOR_ANY_MODEL else tuple(each for each in every if each.job == job))
+            if (models := tuple(each for each in every if serves(each, job)))
             and (jobs is not None or STAGES[job] != "files")
         ]
         look = [("runs", "/runs")] if self._gallery else []
@@ -134,10 +127,7 @@ class Pages:
         get("/models/{name}/report")(self.report)
         if self._jobs is not None:
             get(f"{PATH}/jobs/{{job_id}}")(self.task)
-            router.post(f"{PATH}/jobs/{{job_id}}/cancel")(self.cancel)
-            get(f"{PATH}/jobs/{{job_id}}/preview")(self.preview)
             get(f"{PATH}/jobs/{{job_id}}/result")(self.result)
-            get(f"{PATH}/jobs/{{job_id}}/boxes")(self.boxes)
         if self._gallery is not None:
             get("/runs")(self.runs)
             get("/runs/live")(self.live)
@@ -200,7 +190,7 @@ class Pages:
         return self._html(
             "studio_model", language, "", title=f"{model.name} · Calco", title_key="", model=model,
             use=f"{PATH}/{model.job}", facts=_facts(model, record),
-            scores=[(METRICS[name].label if name in METRICS else name, f"{value:.4g}")
+            scores=[(METRICS[name].label if name in METRICS else name, float(f"{value:.4g}"))
                     for name, value in scores.items() if isinstance(value, int | float) and math.isfinite(value)],
             record=without_paths(json.dumps(_shortened(record), indent=2, ensure_ascii=False)),
         )  # fmt: skip
@@ -219,17 +209,11 @@ class Pages:
         key = ("job", page.job, language, request.url.scheme, request.url.netloc)
         if key not in self._kept:
             assert self._gradio is not None
-            # Gradio writes the address under which it was asked into its page.
-            base = f"{request.url.scheme}://{request.url.netloc}"
-            transport = httpx.ASGITransport(app=await self._gradio.ready(), root_path=PATH)
-            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
-                inner = await client.get(f"{PATH}/{page.job}")
-            inner.raise_for_status()
-            self._keep(key, lambda: self._framed(page, language, inner.text))
+            head, body = await self._gradio.page(page.job, f"{request.url.scheme}://{request.url.netloc}")
+            self._keep(key, lambda: self._framed(page, language, head, body))
         return self._kept[key].answer(request)
 
-    def _framed(self, page: JobPage, language: Language, inner: str) -> str:
-        head, body = parts_of(inner)
+    def _framed(self, page: JobPage, language: Language, head: str, body: str) -> str:
         return self._html(
             "studio_job", language, f"{PATH}/{page.job}", title=f"{text(f'{page.job}_title', language)} · Calco",
             title_key=f"{page.job}_title", job=page.job, gradio_head=Markup(head), gradio_body=Markup(body),
@@ -240,52 +224,32 @@ class Pages:
         """Answer with the part of a page that shows a job; 404 for one that is gone, in the same form."""
         language = self._language(request)
         try:
-            job = self._found(job_id)
+            assert self._jobs is not None
+            job = self._jobs.get(job_id)
         except RefusedError:
             html = self._task(language, state="failed", key="error_job")
             return HTMLResponse(html, 404, headers=_LIVE)
         said = {"english": without_paths(job.message), "spanish": without_paths(job.spanish)}
         values: dict[str, Any] = {"key": "failed", "values": said} if job.state == "failed" else {"values": said}
-        base = f"{PATH}/jobs/{job.id}"
+        base = f"{ROOT}/jobs/{job.id}"
         html = self._task(
             language, state=job.state, percent=round(100 * job.progress),
-            preview=f"{base}/preview?{job.count}" if job.preview else "", result=f"{base}/result" if job.result else "",
+            preview=f"{base}/preview?{job.count}" if job.preview else "",
+            result=f"{PATH}/jobs/{job.id}/result" if job.result else "", itself=base,
             video=job.result is not None and job.result.suffix == ".mp4",
-            boxes=f"{base}/boxes" if "csv" in job.boxes else "", **values,
+            boxes=f"{base}/boxes" if job.boxes else "", **values,
         )  # fmt: skip
         return HTMLResponse(html, headers=_LIVE)
 
     def _task(self, language: Language, **values: Any) -> str:
-        given = {"percent": 0, "preview": "", "result": "", "video": False, "boxes": "", "values": {}, "key": ""}
-        return render("studio_task", language=language, words=words(language), **{**given, **values})
-
-    def _found(self, job_id: str) -> Job:
-        assert self._jobs is not None
-        return self._jobs.get(job_id)
-
-    def cancel(self, job_id: str) -> Response:
-        """Cancel a job."""
-        assert self._jobs is not None
-        try:
-            self._jobs.cancel(job_id)
-        except RefusedError:
-            return Response(status_code=404)
-        return Response(status_code=204)
-
-    def preview(self, job_id: str) -> Response:
-        """Answer with the newest frame of a job."""
-        try:
-            path = self._found(job_id).preview
-        except RefusedError:
-            path = None
-        if path is None:
-            return Response(status_code=404)
-        return Response(path.read_bytes(), media_type="image/jpeg", headers=_LIVE)
+        nothing = {"percent": 0, "preview": "", "result": "", "itself": "", "video": False, "boxes": "", "values": {}}
+        return render("studio_task", language=language, words=words(language), **{**nothing, "key": "", **values})
 
     def result(self, job_id: str, request: Request) -> Response:
-        """Answer with the result of a job; a download of the whole lets it be deleted soon."""
+        """Answer with the result of a job; a download of the whole lets it be deleted soon, watching it does not."""
+        assert self._jobs is not None
         try:
-            job = self._found(job_id)
+            job = self._jobs.get(job_id)
         except RefusedError:
             return self._missing(self._language(request))
         if job.result is None:
@@ -293,18 +257,7 @@ class Pages:
         if "download" not in request.query_params:
             return FileResponse(job.result)
         name = f"calco-{job.model}{job.result.suffix}"
-        assert self._jobs is not None
-        return _Delivered(job.result, filename=name, done=partial(self._jobs.delivered, job_id))
-
-    def boxes(self, job_id: str, request: Request) -> Response:
-        """Answer with the table of the objects that a job has found in a video."""
-        try:
-            job = self._found(job_id)
-        except RefusedError:
-            return self._missing(self._language(request))
-        if "csv" not in job.boxes:
-            return self._missing(self._language(request))
-        return FileResponse(job.boxes["csv"], media_type="text/csv", filename=f"calco-{job.model}.csv")
+        return Delivered(job.result, MEDIA[job.result.suffix], name, partial(self._jobs.delivered, job_id))
 
     # ---- Runs ----
 
@@ -351,104 +304,8 @@ class Pages:
         return FileResponse(run.path / "samples" / sheet, media_type="image/png", headers=_LIVE)
 
 
-class Gradio:
-    """Gradio's application, made in the background: its import takes seconds, and the first page needs none of it.
-
-    Args:
-        make: Returns the pages.
-    """
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="calco-studio-", ignore_cleanup_errors=True)
-        self._made: Future[Any] = Future()
-        self._stack, self._lock, self._is_ready = contextlib.AsyncExitStack(), asyncio.Lock(), False
-        self._thread = threading.Thread(target=self._work, args=(make,), name="calco-gradio", daemon=True)
-
-    def start(self) -> None:
-        """Begin, once, when somebody looks at the pages: programs that use the API alone do not need it."""
-        if self._thread.ident is None:
-            self._thread.start()
-
-    def _work(self, make: Callable[[], Any]) -> None:
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # else it asks a server for its newest version
-        os.environ["GRADIO_TEMP_DIR"] = self._folder.name
-        try:
-            # Within a running loop: without one Gradio makes some of its own, and leaves them open.
-            self._made.set_result(asyncio.run(self._build(make)))
-        except BaseException as error:
-            self._made.set_exception(error)
-            raise
-
-    async def _build(self, make: Callable[[], Any]) -> Any:
-        # Of Gradio itself: of modes that nobody asked for, of how it uses pydantic, of an ffmpeg that nobody needs. A
-        # filter around the call is not safe beside threads.
-        warnings.filterwarnings("ignore", module="(gradio|pydantic|pydub)[.]")
-        import gradio as gr
-
-        inner = FastAPI()
-        gr.mount_gradio_app(
-            inner, make(), path=PATH, theme=theme(), i18n=labels(), footer_links=[], run_history=False,
-            show_error=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
-        )  # fmt: skip
-        return inner
-
-    async def ready(self) -> Any:
-        """Wait for the application, and start its own tasks, once."""
-        self.start()
-        inner = await asyncio.wrap_future(self._made)
-        async with self._lock:
-            if not self._is_ready:
-                await self._stack.enter_async_context(inner.router.lifespan_context(inner))
-                self._is_ready = True
-        return inner.routes[-1].app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, as ASGI 3 has it."""
-        await (await self.ready())(scope, receive, send)
-
-    async def aclose(self) -> None:
-        """End its tasks, and delete what was uploaded."""
-        await self._stack.aclose()
-        self._folder.cleanup()
-
-
-class _Delivered(FileResponse):
-    """A file that is noted as delivered when its last byte has gone out."""
-
-    def __init__(self, path: Path, *, filename: str, done: Callable[[], None]) -> None:
-        super().__init__(path, filename=filename)
-        self._done = done
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Send the file."""
-        await super().__call__(scope, receive, send)
-        self._done()
-
-
-def parts_of(html: str) -> tuple[str, str]:
-    """Return the head and the body of a page of Gradio, without what describes the page or names other hosts."""
-    head = re.search(r"<head[^>]*>(.*?)</head>", html, re.DOTALL)
-    body = re.search(r"<body[^>]*>(.*)</body>", html, re.DOTALL)
-    if head is None or body is None:
-        raise CalcoError("this version of Gradio writes pages that are not known; install gradio 6")
-    own = re.sub(r"<title>.*?</title>|<meta\b[^>]*>", "", head[1], flags=re.DOTALL)
-    own = re.sub(r"<(?:link|script)\b[^>]*(?:href|src)=[\"']?(?:https?:)?//[^>]*>(?:\s*</script>)?", "", own)
-    return own, body[1]
-
-
-def description_of(model: ServedModel) -> dict[str, Any]:
-    """Return the content of a model's `model.json`, or what an exported file holds of it."""
-    from calco.inference.folder import DESCRIPTION, find_folder, is_exported
-    from calco.inference.runtimes import read_record
-
-    if is_exported(model.path):
-        record: Any = read_record(model.path, "calco export").get("model")
-        return record if isinstance(record, dict) else {}
-    return read_json(find_folder(model.path, command="calco train", names="a model") / DESCRIPTION)
-
-
-def _facts(model: ServedModel, record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what is essential of a model: (key of a text, value)."""
+def _facts(model: ServedModel, record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what is essential of a model: (key of a text, value), numbers as numbers."""
     provenance, splits = record.get("provenance") or {}, (record.get("provenance") or {}).get("splits") or {}
     recipe = record.get("recipe") or {}
     found = {
@@ -461,7 +318,7 @@ def _facts(model: ServedModel, record: Mapping[str, Any]) -> list[tuple[str, str
         "fact_attribution": record.get("attribution") or provenance.get("attribution"),
         "fact_version": provenance.get("calco"),
     }
-    return [(key, f"{value} px" if key == "fact_size" else str(value)) for key, value in found.items() if value]
+    return [(key, value if isinstance(value, int) else str(value)) for key, value in found.items() if value]
 
 
 def _shortened(record: Any) -> Any:
@@ -470,7 +327,7 @@ def _shortened(record: Any) -> Any:
         return {key: _shortened(value) for key, value in record.items()}
     if isinstance(record, list):
         cut = [_shortened(value) for value in record[:12]]
-        return cut if len(record) <= 12 else [*cut, f"… {len(record):,} in all"]
+        return cut if len(record) <= 12 else [*cut, f"… {number(len(record))} in all"]
     return record
 
 

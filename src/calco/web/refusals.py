@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from calco.errors import CalcoError
+from calco.report.numbers import Language, filled
+
+Said: TypeAlias = tuple[str, Mapping[str, Any]]
+"""Name of one of `REASONS`, and what stands in its sentence: kept until it is known in which language it is read."""
 
 _PATH: Final = re.compile(r"(?<![\w:/.])(?:~|\.{0,2})(?:/[^\s/:;,()'\"]+){2,}")
 
@@ -151,6 +155,16 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
         "el ZIP se descomprime a {ratio:,} veces su tamaño ({name}), como ninguna fotografía; comprime las imágenes de "
         "nuevo",
     ),
+    "option": (
+        422,
+        "{option} does not serve {model} here; leave it out: what serves it is {known}",
+        "{option} no sirve aquí para {model}; quítala: lo que sirve es {known}",
+    ),
+    "option_images": (
+        422,
+        "{option} is for videos, and images were sent; leave it out",
+        "{option} es para videos, y llegaron imágenes; quítala",
+    ),
     "count": (
         413,
         "the upload holds more than {most:,} images; upload them in several parts",
@@ -164,17 +178,17 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "not_known": (
         415,
         "the upload is neither an image, nor a video, nor a ZIP of images, or it is cut off; choose another file",
-        "el archivo no es una imagen, ni un vídeo, ni un ZIP de imágenes, o está incompleto; elige otro",
+        "el archivo no es una imagen, ni un video, ni un ZIP de imágenes, o está incompleto; elige otro",
     ),
     "long": (
         413,
         "the video is {minutes:.0f} minutes long, and at most {most:g} are taken; cut it, or use calco translate",
-        "el vídeo dura {minutes:.0f} minutos, y se aceptan {most:g} como máximo; recórtalo, o usa calco translate",
+        "el video dura {minutes:.0f} minutos, y se aceptan {most:g} como máximo; recórtalo, o usa calco translate",
     ),
     "frames": (
         413,
         "the video has more than {most:,} frames; cut it, or use calco translate",
-        "el vídeo tiene más de {most:,} fotogramas; recórtalo, o usa calco translate",
+        "el video tiene más de {most:,} fotogramas; recórtalo, o usa calco translate",
     ),
     "memory": (
         422,
@@ -210,16 +224,30 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     "mask_archive": (
         422,
         "the mask of a video is one image for all frames, and a ZIP was sent; send an image",
-        "la máscara de un vídeo es una imagen para todos los fotogramas, y llegó un ZIP; envía una imagen",
+        "la máscara de un video es una imagen para todos los fotogramas, y llegó un ZIP; envía una imagen",
     ),
     "mask_names": (
         422,
         "no mask in the ZIP has the name of an image; name each mask as its image is",
         "ninguna máscara del ZIP se llama como una imagen; nombra cada máscara como su imagen",
     ),
+    # Why one file of several is left out, and why a job was interrupted.
+    "file_again": (200, "another file of the ZIP has this name", "otro archivo del ZIP tiene este nombre"),
+    "file_damaged": (200, "damaged in the ZIP ({reason})", "dañado en el ZIP ({reason})"),
+    "file_kind": (200, "not an image, or damaged", "no es una imagen, o está dañada"),
+    "end_studio": (200, "the studio was ended", "se cerró el estudio"),
+    "end_killed": (
+        200,
+        "its process was killed, as happens where the memory does not suffice",
+        "se mató su proceso, como ocurre cuando la memoria no alcanza",
+    ),
+    "end_signal": (200, "its process ended by {signal}", "su proceso terminó por {signal}"),
+    "end_status": (200, "its process ended with status {status}", "su proceso terminó con el estado {status}"),
     # What is not an error: what a job does, and what it says at its end.
-    "frame": (200, "frame {count:,}{of}", "fotograma {count:,}{of}"),
-    "image": (200, "image {count:,}{of}", "imagen {count:,}{of}"),
+    "frame": (200, "frame {count:,}", "fotograma {count:,}"),
+    "frame_of": (200, "frame {count:,} of {total:,}", "fotograma {count:,} de {total:,}"),
+    "image": (200, "image {count:,}", "imagen {count:,}"),
+    "image_of": (200, "image {count:,} of {total:,}", "imagen {count:,} de {total:,}"),
     "left_out": (
         200,
         "{count:,} of {total:,} files are left out; left_out.txt in the ZIP says why",
@@ -244,7 +272,7 @@ class RefusedError(CalcoError):
 
     Args:
         reason: Name of one of `REASONS`.
-        values: What stands in the sentence, plain data.
+        values: What stands in the sentence, plain data; numbers take the form of its language.
 
     Attributes:
         reason: Name of the reason.
@@ -259,19 +287,23 @@ class RefusedError(CalcoError):
         self.reason, self.values = reason, values
         self.status = REASONS[reason][0]
         self.seconds = _AGAIN.get(reason, _SOON) if self.status == 503 else 0
-        self.spanish = sentence(reason, values, spanish=True)
+        self.spanish = sentence(reason, values, "es")
 
 
-def sentence(reason: str, values: Mapping[str, Any], *, spanish: bool = False) -> str:
-    """Return what a refusal or a job says, empty without a reason.
+def sentence(reason: str, values: Mapping[str, Any], language: Language = "en") -> str:
+    """Return what a refusal or a job says, empty without a reason; a value may be a `Said` of its own.
 
     >>> sentence("jobs", {"most": 3})
     '3 jobs are waiting, and no more are taken; try again later'
     """
     if not reason:
         return ""
-    _, english, translated = REASONS[reason]
-    return (translated if spanish else english).format(**values)
+    _, english, spanish = REASONS[reason]
+    said = {
+        name: sentence(value[0], value[1], language) if isinstance(value, tuple | list) else value
+        for name, value in values.items()
+    }
+    return filled(spanish if language == "es" else english, language, said)
 
 
 def without_paths(message: str) -> str:

@@ -1,8 +1,7 @@
-"""The studio's models: described at once, loaded in the background, and one thread in which all networks run."""
+"""The studio's models at work: loaded in the background, and one thread in which all networks run."""
 
 import contextlib
 import logging
-import re
 import threading
 import time
 from collections import Counter, deque
@@ -10,124 +9,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.data.recipe_config import steps_of
 from calco.errors import CalcoError, is_out_of_memory, out_of_memory
-from calco.files import read_json
 from calco.imaging import Image
 from calco.networks.machine import choose_device, make_ready
 from calco.web.refusals import RefusedError
+from calco.web.served import ServedModel, describe
 
 if TYPE_CHECKING:
     from calco.detection.model import Detector
-    from calco.inference.folder import ModelInfo
     from calco.inference.translator import Translator
 
 LOG = logging.getLogger(__name__)
-JobName: TypeAlias = Literal["sketch", "repair", "colour", "colour-repair", "segment", "translate", "detect"]
 _TOGETHER: Final = 8  # requests to one model that are taken at once
 _WAITING_IMAGES: Final = 8  # images of the largest size whose pixels may wait
-_REPORT: Final = "report/report.html"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedModel:
-    """What the pages and the API show of a model.
-
-    Attributes:
-        name: Unique and safe in addresses, from the name of its folder.
-        kind: What it makes of an image: another image, or detections.
-        job: What people use it for, from its recipe.
-        path: Run, model folder or exported file.
-        uses_noise: Another seed gives another image.
-        classes: Names and colours of the classes of a mask, or of a detector's boxes.
-        report: Report of its run; None if there is none.
-        licence: Licence that its description names; empty if none.
-    """
-
-    name: str
-    kind: Literal["translator", "detector"]
-    job: JobName
-    path: Path
-    uses_noise: bool = False
-    classes: tuple[tuple[str, tuple[int, int, int]], ...] = ()
-    report: Path | None = None
-    licence: str = ""
-
-    @property
-    def takes_mask(self) -> bool:
-        """Whether a mask tells it what to redraw: it fills holes."""
-        return self.job in ("repair", "colour-repair")
-
-
-def describe(path: str | Path, taken: Sequence[str] = ()) -> ServedModel:
-    """Describe a model without its weights.
-
-    Args:
-        path: A run, a model folder, or a file that calco export or calco detect export wrote.
-        taken: Names of other models, which this one must not have.
-
-    Raises:
-        CalcoError: If it is not a model, or of another format.
-    """
-    from calco.inference.folder import DESCRIPTION, find_folder, is_exported
-    from calco.inference.runtimes import read_record
-
-    given = Path(path)
-    names = "a run, a model folder, or a file that calco export or calco detect export wrote"
-    if is_exported(given):
-        record, report = read_record(given, "calco export").get("model"), None
-    else:
-        folder = find_folder(given, command="calco train", names=names)
-        record, report = read_json(folder / DESCRIPTION), folder.parent / _REPORT
-    found = report if report is not None and report.is_file() else None
-    name = _unique(given, taken)
-    if isinstance(record, dict) and record.get("kind") == "detector":
-        from calco.detection.drawing import numbered_colour
-        from calco.detection.exported import describe as describe_exported
-        from calco.detection.model import load_detector_info
-
-        detector = describe_exported(given).info if is_exported(given) else load_detector_info(given)
-        classes = tuple((each, numbered_colour(number)) for number, each in enumerate(detector.classes))
-        return ServedModel(name=name, kind="detector", job="detect", path=given, classes=classes, report=found)
-    from calco.inference.translator import load_info
-
-    info = load_info(given)
-    generator, job = info.generator, _job_of(info)
-    return ServedModel(
-        name=name, kind="translator", job=job, path=given, classes=info.palette or (), report=found,
-        uses_noise=not is_exported(given) and bool(generator.bridge_steps or generator.dropout),
-        licence=str(info.provenance.get("licence") or ""),
-    )  # fmt: skip
-
-
-def _unique(path: Path, taken: Sequence[str]) -> str:
-    """Return a name for addresses: runs/faces, runs/faces/model and faces.onnx => faces, a second one faces-2."""
-    path = path.resolve()
-    stem = path.parent.name if path.name in ("model", ".model.old") else path.stem if path.suffix else path.name
-    name = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-")[:60] or "model"
-    number = 1
-    while (name if number == 1 else f"{name}-{number}") in taken:
-        number += 1
-    return name if number == 1 else f"{name}-{number}"
-
-
-def _job_of(info: "ModelInfo") -> JobName:
-    """Return what people use a translator for."""
-    steps = set() if info.recipe.recipe == "auto" else set(steps_of(info.recipe.recipe))
-    if {"colorize", "erase"} <= steps:
-        return "colour-repair"
-    if "erase" in steps:
-        return "repair"
-    if "colorize" in steps:
-        return "colour"
-    if info.palette is not None:
-        return "segment"
-    drawings = "openmoji" in (info.source.source, info.provenance.get("source"))  # the pairs are lines and colour
-    return "sketch" if "sketch" in steps or drawings else "translate"
 
 
 @dataclass(eq=False, kw_only=True)

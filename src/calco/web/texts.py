@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-Language: TypeAlias = Literal["es", "en"]
+from calco.report.numbers import Language, filled
+
 LANGUAGES: Final[tuple[Language, ...]] = ("es", "en")
 COOKIE: Final = "calco_language"
 """Cookie with the language that a person chose by the switch."""
 
 # Key => (Spanish, English). Keys of a job are its name and a suffix: `_title` on its card and page, `_lead` below it,
-# `_run` on its button. Values in braces are filled in, in Python by `text` and in the browser by `studio.js`.
+# `_run` on its button. Values in braces are filled in, in Python by `text` and in the browser by `studio.js`;
+# {count:,} groups thousands.
 TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     # Every page.
     "skip": ("Ir al contenido", "Skip to the content"),
@@ -93,7 +95,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Choose a photo and move the threshold: boxes come and go at once.",
     ),
     "detect_run": ("Detectar", "Detect"),
-    "video_title": ("Vídeo", "Video"),
+    "video_title": ("Video", "Video"),
     "video_lead": (
         "Sube un video. Se procesa en segundo plano; puedes verlo avanzar, cancelarlo y descargar el resultado.",
         "Upload a video. It is processed in the background; you can watch it, cancel it, and download the result.",
@@ -128,7 +130,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "segment_nav": ("Clases", "Classes"),
     "translate_nav": ("Traducir", "Translate"),
     "detect_nav": ("Detectar", "Detect"),
-    "video_nav": ("Vídeo", "Video"),
+    "video_nav": ("Video", "Video"),
     "camera_nav": ("Cámara", "Camera"),
     "many_nav": ("Lotes", "Batches"),
     "runs_nav": ("Entrenamientos", "Runs"),
@@ -137,6 +139,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "model": ("Modelo", "Model"),
     "your_drawing": ("Tu dibujo", "Your drawing"),
     "your_image": ("Tu imagen", "Your image"),
+    "your_files": ("Tus archivos", "Your files"),
     "result": ("Resultado", "Result"),
     "variants": ("Variantes", "Variants"),
     "variants_info": (
@@ -146,8 +149,8 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "others": ("Otras variantes", "Other variants"),
     "threshold": ("Umbral", "Threshold"),
     "threshold_info": (
-        "Solo se muestran cajas con al menos esta confianza.",
-        "Only boxes with at least this confidence are shown.",
+        "Solo se muestran cajas con al menos este puntaje.",
+        "Only boxes with at least this score are shown.",
     ),
     "opacity": ("Opacidad de la máscara", "Opacity of the mask"),
     "open_image": ("Abrir una imagen", "Open an image"),
@@ -190,7 +193,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "seed": ("semilla {seed}", "seed {seed}"),
     "output_of": ("Resultado del modelo {name}", "Output of the model {name}"),
     "input_alt": ("Imagen de entrada", "Input image"),
-    "boxes": ("{shown} de {all} objetos", "{shown} of {all} objects"),
+    "boxes": ("{shown:,} de {all:,} objetos", "{shown:,} of {all:,} objects"),
     "boxes_none": (
         "El modelo no encontró ningún objeto en esta imagen.",
         "The model found no object in this image.",
@@ -201,20 +204,33 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "choose_video": ("Elegir un video", "Choose a video"),
     "choose_images": ("Elegir imágenes o un ZIP", "Choose images or a ZIP"),
     "drop_file": ("o suéltalo aquí", "or drop it here"),
-    "choose_mask": ("Elegir una máscara (opcional)", "Choose a mask (optional)"),
+    "choose_mask": ("Elegir una máscara", "Choose a mask"),
     "mask_hint": (
-        "Para modelos que rellenan: blanco donde se rellena. Una imagen para todo, o un ZIP con una máscara por "
-        "imagen, con su mismo nombre.",
-        "For models that fill holes: white is redrawn. One image for all, or a ZIP with a mask for each image, named "
-        "as the image is.",
+        "Blanca donde el modelo rellena: una imagen para todas, o un ZIP con una por imagen, con su mismo nombre. "
+        "Sin máscara se rellena lo transparente.",
+        "White where the model redraws: one image for all, or a ZIP with one for each image, named as the image is. "
+        "Without a mask, what is transparent is redrawn.",
     ),
     "mask_hint_video": (
-        "Para modelos que rellenan: una imagen del tamaño del video, blanca donde se rellena.",
-        "For models that fill holes: an image of the video's size, white where it is redrawn.",
+        "Una imagen del tamaño del video, blanca donde el modelo rellena.",
+        "An image of the video's size, white where the model redraws.",
     ),
+    "options": ("Opciones", "Options"),
+    "option_seed": ("Semilla", "Seed"),
+    "option_seed_info": (
+        "Un número cualquiera da otra variante; vacío, siempre el mismo resultado.",
+        "Any number gives another variant; empty, always the same result.",
+    ),
+    "option_steady": ("Reducir el parpadeo", "Reduce flicker"),
+    "option_steady_info": (
+        "Cada fotograma se mezcla con el anterior donde nada cambió. Tarda más.",
+        "Each frame is blended with the one before where nothing has changed. It takes longer.",
+    ),
+    "option_overlay": ("Pintar las clases sobre la imagen", "Paint the classes over the image"),
+    "option_overlay_info": ("Sin marcar, el resultado es solo la máscara.", "Unticked, the result is the mask alone."),
     "download_boxes": ("Descargar las cajas (CSV)", "Download the boxes (CSV)"),
     "chosen": ("{name} ({size} MB)", "{name} ({size} MB)"),
-    "chosen_many": ("{count} archivos ({size} MB)", "{count} files ({size} MB)"),
+    "chosen_many": ("{count:,} archivos ({size} MB)", "{count:,} files ({size} MB)"),
     "uploading": ("Subiendo: {percent} %", "Uploading: {percent}%"),
     "queued": ("En espera", "Waiting"),
     "running": ("Procesando: {percent} %", "Processing: {percent}%"),
@@ -249,14 +265,15 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "run_training": ("entrenando", "training"),
     "run_ended": ("terminado", "finished"),
     "run_stopped": ("detenido", "stopped"),
-    "run_facts": ("paso {step} · {minutes} min", "step {step} · {minutes} min"),
+    "run_facts": ("paso {step:,} · {minutes:,} min", "step {step:,} · {minutes:,} min"),
+    "run_score": ("{name} {value}", "{name} {value}"),
     "run_samples": ("Muestras: entrada, salida, objetivo", "Samples: input, output, target"),
     "run_curves": ("Curvas de aprendizaje", "Learning curves"),
     "run_curves_lead": (
         "Por paso de entrenamiento. Fino: lo medido; grueso: suavizado, con su último valor arriba.",
         "By training step. Thin: as measured; thick: smoothed, with its last value above.",
     ),
-    "run_step": ("paso {step}", "step {step}"),
+    "run_step": ("paso {step:,}", "step {step:,}"),
     "run_live": ("Se actualiza solo.", "Updates by itself."),
     "run_no_samples": ("Todavía no hay muestras.", "There are no samples yet."),
     "run_no_curves": ("Todavía no hay curvas.", "There are no curves yet."),
@@ -282,7 +299,8 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "fact_version": ("Versión de Calco", "Calco version"),
     "yes": ("sí", "yes"),
     "no": ("no", "no"),
-    "pixels": ("{size} px", "{size} px"),
+    "pixels": ("{value} px", "{value} px"),
+    "number": ("{value:,}", "{value:,}"),
     # What goes wrong.
     "error_no_image": ("Elige antes una imagen.", "Choose an image first."),
     "error_no_drawing": ("Dibuja algo antes.", "Draw something first."),
@@ -293,8 +311,8 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "This file is not an image that can be opened. Try a JPEG or a PNG.",
     ),
     "error_large": (
-        "El archivo es demasiado grande: como máximo, {most} MB.",
-        "The file is too large: at most {most} MB.",
+        "El archivo es demasiado grande: como máximo, {most:,} MB.",
+        "The file is too large: at most {most:,} MB.",
     ),
     "error_job": ("Este trabajo ya no existe. Empieza otro.", "This job no longer exists. Start another."),
     "refused": ("{spanish}", "{english}"),
@@ -322,7 +340,8 @@ def text(key: str, language: Language, **values: object) -> str:
         language: "es" or "en".
         values: What stands in braces.
     """
-    return TEXTS[key][LANGUAGES.index(language)].format(**values) if values else words(language)[key]
+    sentence = TEXTS[key][LANGUAGES.index(language)]
+    return filled(sentence, language, values) if values else sentence
 
 
 def words(language: Language) -> dict[str, str]:

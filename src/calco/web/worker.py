@@ -29,7 +29,7 @@ from calco.imaging import Image
 from calco.journal import encode
 from calco.web.archives import Limits, Unpacked, pack, take, unpack
 from calco.web.job_uploads import check_length, check_video
-from calco.web.refusals import RefusedError, without_paths
+from calco.web.refusals import RefusedError, sentence, without_paths
 
 _OFTEN: Final = 0.5  # seconds between two reports of progress
 _PREVIEW_OFTEN: Final = 1.0  # seconds between two previews
@@ -52,9 +52,10 @@ class Reporter:
         if now - self._reported < _OFTEN and done != total:
             return
         self._reported = now
-        details = {"count": int(done), "of": "" if total is None else f" / {total:,}"}
+        code = self.unit if total is None else f"{self.unit}_of"
         share = min(0.999, done / total) if total else 0.0
-        self._send({"count": int(done), "total": total, "progress": share, "code": self.unit, "details": details})
+        self._send({"count": int(done), "total": total, "progress": share, "code": code,
+                    "details": {"count": int(done), "total": total}})  # fmt: skip
 
     def is_due(self) -> bool:
         """Return whether the preview is old enough for another one."""
@@ -233,14 +234,17 @@ def _images(task: dict[str, Any], folder: Path, send: Send) -> _Done:
 
     call = _images_by_detector if task["does"] == "detector" else _images_by_translator
     results, texts, left_out = call(task, folder / "input", out, given, progress)
-    left_out = given.left_out | {
-        given.names.get(name, name): without_folders(reason, folder) for name, reason in left_out.items()
+    language = task.get("language", "en")  # a job of an earlier version has none
+    said = {name: sentence(*reason, language) for name, reason in given.left_out.items()}
+    said |= {
+        given.names.get(name, name): sentence("model", {"reason": without_folders(reason, folder)}, language)
+        for name, reason in left_out.items()
     }
-    if left_out:
-        texts["left_out.txt"] = "".join(f"{name}: {reason}\n" for name, reason in sorted(left_out.items()))
+    if said:
+        texts["left_out.txt"] = "".join(f"{name}: {reason}\n" for name, reason in sorted(said.items()))
     pack(target, results, texts)
-    counts = {"count": len(left_out), "total": len(given.names) + len(given.left_out)}
-    return target.name, "left_out" if left_out else "", counts
+    counts = {"count": len(said), "total": len(given.names) + len(given.left_out)}
+    return target.name, "left_out" if said else "", counts
 
 
 def _given(task: dict[str, Any], folder: Path) -> Unpacked:

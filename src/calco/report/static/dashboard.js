@@ -6,7 +6,9 @@ const state = { language: document.documentElement.lang, years: new Set(D.years)
 const drawn = {};
 const $ = (id) => document.getElementById(id);
 const t = () => WORDS[state.language];
-const n = (value) => value.toLocaleString(state.language === "es" ? "es-PE" : "en-GB");
+// As report/numbers.py: 16,000 and 0.5 in English, 16 000 and 0,5 in Spanish; as Plotly takes it, the point first.
+const separators = () => (state.language === "es" ? ",\u00a0" : ".,");
+const n = (value) => value.toLocaleString("en-GB").replace(/[.,]/g, (c) => separators()[c === "." ? 0 : 1]);
 const { departments, provinces, districts } = D.places;
 const provinceName = new Map(provinces), departmentName = new Map(departments);
 const departmentIndex = new Map(departments.map(([key], place) => [key, place]));
@@ -67,7 +69,7 @@ function layout(more = {}) {
   const { xaxis, yaxis, ...rest } = more;
   return {
     font: { family: css("--sans"), size: 12, color: css("--ink") }, paper_bgcolor: css("--card"), plot_bgcolor: css("--card"),
-    margin: { l: 10, r: 12, t: 8, b: 40 }, showlegend: false, separators: ".,",
+    margin: { l: 10, r: 12, t: 8, b: 40 }, showlegend: false, separators: separators(),
     hoverlabel: { bgcolor: css("--card"), bordercolor: css("--accent"), font: { color: css("--ink") } },
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
   };

@@ -9,7 +9,13 @@ const calco = window.calco = {};
 
 // Words.
 let language = document.documentElement.lang;
-const word = (key, values = {}) => (texts.words[language][key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+// As report/numbers.py: 16,000,000 and 0.5 in English, 16 000 000 and 0,5 in Spanish; thousands are grouped on demand.
+const number = (value, grouped) => {
+  const [whole, part] = String(value).split(".");
+  const [group, point] = language === "es" ? ["\u00a0", ","] : [",", "."];
+  return (grouped ? whole.replace(/\B(?=(\d{3})+$)/g, group) : whole) + (part ? point + part : "");
+};
+const word = (key, values = {}) => (texts.words[language][key] ?? key).replace(/\{(\w+)(:,)?\}/g, (_, name, grouped) => (typeof values[name] === "number" ? number(values[name], grouped) : values[name] ?? ""));
 const fill = (node, key, values = {}) => {
   node.dataset.t = key;
   node.dataset.v = JSON.stringify(values);
@@ -32,6 +38,7 @@ const choose = (chosen) => {
   document.documentElement.lang = chosen;
   for (const button of all("[data-lang]")) button.setAttribute("aria-pressed", String(button.dataset.lang === chosen));
   translate(document);
+  values();
   const title = document.body.dataset.title;
   if (title) document.title = `${word(title)} · Calco`;
   find(".go-language")?.click();
@@ -172,6 +179,7 @@ const asText = (blob) => new Promise((done, failed) => {
 // The part of a page that a person fills: an image, with or without strokes.
 const setStage = (stage) => {
   const { kind } = stage.dataset;
+  setOptions(stage);
   if (kind === "camera") return setCamera(stage);
   if (kind === "files") return setFiles(stage);
   const paper = find(".paper", stage), base = find(".base", stage), invite = find(".invite", stage);
@@ -249,14 +257,17 @@ calco.answered = (fine) => {
   const outcome = find(".outcome"), stage = find(".stage");
   if (!outcome) return;
   outcome.removeAttribute("aria-busy");
-  if (!fine) { warn(stage, "error_offline"); return; }
-  if (stage.next) { stage.next(); return; }
+  if (!fine) warn(stage, "error_offline");
+  if (stage.next) { setTimeout(stage.next, fine && outcome.dataset.kind !== "error" ? 0 : 1000); return; }  // the camera
+  if (!fine) return;
   speak(outcome.dataset.kind === "error" ? "" : find(".count", outcome)?.textContent ?? find(".foot .soft", outcome)?.textContent ?? "");
 };
 calco.again = () => { const stage = find(".stage"); if (stage?.base || stage?.querySelector("[data-do=undo]:not(:disabled)")) stage.ready?.(); };
-calco.threshold = (least) => { calco.least = least; filter(); };
-const filter = () => {
-  const outcome = find(".outcome[data-kind=detect]");
+calco.threshold = (least) => { calco.least = least; shown(); };
+// A result that has come, and what was chosen for it before: the threshold, and how strong a mask is painted.
+const shown = () => {
+  const outcome = find(".outcome[data-kind=detect]"), painted = find(".painted"), strength = find("input[name=opacity]");
+  if (painted && strength) painted.style.setProperty("--mask", strength.value / 100);
   if (!outcome || calco.least === undefined) return;
   const marks = all(".mark", outcome);
   for (const mark of marks) mark.classList.toggle("off", Number(mark.dataset.score) < calco.least);
@@ -272,7 +283,10 @@ document.addEventListener("input", ({ target }) => {
     find(".tag.r", compare).style.opacity = target.value > 75 ? 0 : 1;
     target.setAttribute("aria-valuetext", `${target.value}% ${word("before")}, ${100 - target.value}% ${word("after")}`);
   }
-  if (target.name === "opacity") find(".painted").style.setProperty("--mask", target.value / 100);
+  if (target.name === "opacity") shown();
+  if (target.name === "threshold") calco.threshold(Number(target.value));
+  const value = target.closest("[data-option]")?.querySelector("output");
+  if (value) value.textContent = number(target.value);
 });
 document.addEventListener("click", ({ target }) => {
   if (target.closest("[data-do=others]")) {
@@ -288,6 +302,28 @@ document.addEventListener("click", ({ target }) => {
   link.click();
 });
 
+const values = () => { for (const value of all(".option output")) value.textContent = number(find("input", value.closest(".option")).value); };
+// Options of the chosen model: those that serve it are shown, and sent with a job.
+const setOptions = (stage) => {
+  const offered = JSON.parse(stage.dataset.offered);
+  calco.model = (name) => {
+    const { options, threshold } = offered[name], parts = all("[data-option]", stage);
+    for (const part of parts) part.hidden = !options.includes(part.dataset.option);
+    const place = find(".options", stage), least = find("input[name=threshold]", stage);
+    if (place) place.hidden = !options.length;
+    calco.least = threshold;
+    if (least) least.value = threshold;
+    values();
+  };
+  calco.options = () => {
+    const chosen = {}, value = (name) => find(`[data-option=${name}]:not([hidden]) input`, stage);
+    for (const name of ["overlay", "steady"]) if (value(name)?.checked) chosen[name] = true;
+    for (const name of ["threshold", "noise_seed"]) if (value(name)?.value) chosen[name] = Number(value(name).value);
+    return JSON.stringify(chosen);
+  };
+  calco.model(Object.keys(offered)[0]);
+};
+
 // Long jobs: the upload, then questions once a second.
 const setFiles = (stage) => {
   const input = find("input[type=file]", stage), chosen = find(".chosen", stage), place = find(".job", stage), paper = find(".paper", stage), button = find("[data-do=upload]", stage);
@@ -297,7 +333,7 @@ const setFiles = (stage) => {
   const take = (list) => {
     files = list;
     warn(stage, null);
-    const size = (files.reduce((sum, file) => sum + file.size, 0) / 1e6).toFixed(1);
+    const size = (files.reduce((sum, file) => sum + file.size, 0) / 1e6).toFixed(1) * 1;
     if (files.length) fill(chosen, files.length > 1 ? "chosen_many" : "chosen", { name: files[0].name, count: files.length, size });
     else { chosen.textContent = ""; delete chosen.dataset.t; }
   };
@@ -320,7 +356,7 @@ const setFiles = (stage) => {
         warn(stage, null);
         if (!busy) return;
         const cancel = find("[data-do=cancel]", place);
-        cancel.addEventListener("click", () => { cancel.disabled = true; fetch(`${root}/studio/jobs/${id}/cancel`, { method: "POST" }); });
+        cancel.addEventListener("click", () => { cancel.disabled = true; fetch(root + cancel.dataset.job, { method: "DELETE" }); });
       } catch { warn(stage, "error_offline"); }
       await new Promise((done) => setTimeout(done, 1000));
       if (sessionStorage.getItem(key) !== id) return;
@@ -340,7 +376,8 @@ const setFiles = (stage) => {
   button.addEventListener("click", () => {
     if (!files.length) return warn(stage, "error_no_file");
     const form = new FormData();
-    for (const file of mask ? [...files, mask] : files) form.append("files", file);
+    const drawn = find("[data-option=mask]:not([hidden])", stage) ? mask : null;
+    for (const file of drawn ? [...files, drawn] : files) form.append("files", file);
     upload = new XMLHttpRequest();
     const line = document.createElement("p"), bar = document.createElement("progress");
     line.className = "line";
@@ -356,7 +393,7 @@ const setFiles = (stage) => {
     upload.addEventListener("load", () => {
       if (upload.status !== 200) return over(upload.status === 413 ? "error_large" : "error_upload");
       const sent = JSON.parse(upload.responseText).map((path) => ({ path, meta: { _type: "gradio.FileData" } }));
-      calco.mask = mask ? sent.pop() : null;
+      calco.mask = drawn ? sent.pop() : null;
       calco.uploaded = sent;
       find(".go-run").click();
     });
@@ -389,8 +426,9 @@ const setCamera = (stage) => {
   };
   stage.next = () => {
     if (!stream) return;
+    warn(stage, null);
     times = [...times.slice(-9), performance.now()];
-    if (times.length > 2) fill(rate, "camera_rate", { rate: ((times.length - 1) * 1000 / (times.at(-1) - times[0])).toFixed(1) });
+    if (times.length > 2) fill(rate, "camera_rate", { rate: ((times.length - 1) * 1000 / (times.at(-1) - times[0])).toFixed(1) * 1 });
     find(".go-run").click();
   };
   calco.given = async () => {
@@ -431,7 +469,7 @@ const setLive = (part) => {
   setInterval(ask, 4000);
 };
 
-const widgets = { stage: setStage, outcome: filter };
+const widgets = { stage: setStage, outcome: shown };
 const setUp = () => {
   for (const part of all("[data-widget]:not([data-set])")) { part.dataset.set = ""; widgets[part.dataset.widget](part); }
   for (const part of all("[data-live]:not([data-set])")) { part.dataset.set = ""; setLive(part); }

@@ -1,0 +1,48 @@
+"""Numbers as a language writes them: 16,000,000 and 0.5 in English, 16 000 000 and 0,5 in Spanish.
+
+`number` in `static/studio.js` does the same in the browser, where the language of a page can be switched.
+"""
+
+import string
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+Language: TypeAlias = Literal["es", "en"]
+_SPANISH: Final = str.maketrans({",": "\N{NO-BREAK SPACE}", ".": ","})
+
+
+def number(value: float, language: Language = "en", spec: str = ",") -> str:
+    r"""Return a number as a language writes it.
+
+    Args:
+        value: The number.
+        language: "es" or "en".
+        spec: As of `format`; a comma in it groups thousands.
+
+    >>> number(1234.5, spec=",.2f"), number(1234.5, "es", ",.2f")
+    ('1,234.50', '1\xa0234,50')
+    """
+    written = format(value, spec)
+    return written.translate(_SPANISH) if language == "es" else written
+
+
+class _Sentence(string.Formatter):
+    """Fills braces; a number takes the form of a language."""
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Return a value as it stands in the sentence; by default a float has six digits, and no digit is grouped."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return number(value, self._language, format_spec or ("g" if isinstance(value, float) else "d"))
+        return str(super().format_field(value, format_spec))
+
+
+def filled(sentence: str, language: Language, values: Mapping[str, Any]) -> str:
+    r"""Return a sentence with its braces filled in, such as "{most:,} pixels", numbers as its language writes them.
+
+    >>> filled("hasta {most:,} de {name}", "es", {"most": 16_000_000, "name": "a.png"})
+    'hasta 16\xa0000\xa0000 de a.png'
+    """
+    return _Sentence(language).vformat(sentence, (), values)
