@@ -97,7 +97,8 @@ class Run(PosixPath):
         except CalcoError as error:
             return f"<p>{html.escape(str(error))}</p>"
         found = summarise(rows, modified)
-        score = f"best validation {found.best}" if found.best else f"validation {_written(found.score)}" if found.score else ""
+        newest = _written(found.score)
+        score = f"best validation {found.best}" if found.best else f"validation {newest}" if newest else ""
         facts = [f"{found.state} at step {found.step:,}", duration(found.seconds), score]
         parts = [
             f"<p><b>{html.escape(str(self))}</b>: {html.escape(', '.join(filter(None, facts)))}</p>",
