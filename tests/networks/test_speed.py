@@ -174,6 +174,16 @@ def test_packed_networks_draw_the_same(architecture, norm, up):
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
+@pytest.mark.parametrize("convention", ["paper", "tensorflow"])
+def test_a_packed_u_net_joins_its_skips_as_its_convention_does(convention):
+    """Each has its own order of the parts, and its own place of the ReLU."""
+    torch.manual_seed(0)
+    network = UNet(depth=4, filters=8, convention=convention).eval()
+    x = some(1, 3, 32, 48)
+    with torch.inference_mode():
+        assert (packed(network, torch.float32)(x) - network(x)).abs().max() < 1e-5
+
+
 def test_one_switch_turns_the_kernels_off(monkeypatch):
     assert cpu.applies(CPU, torch.float32)
     assert not cpu.applies(CPU, torch.float16)

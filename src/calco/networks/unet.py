@@ -1,6 +1,7 @@
 """The U-Net generator of pix2pix, in the conventions of its three best-known implementations."""
 
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,7 @@ class UNet(nn.Module):
             )
         self.depth = depth
         self.recompute = False  # feature maps in the backward pass, to save memory
+        self.activated = False  # whether the convolutions activate their outputs, as those of a packed copy do
         self.relu_before_skip = convention == "tensorflow"
         self.slope = 0.3 if convention == "tensorflow" else 0.2
         if dropout_blocks is None:
@@ -86,30 +88,42 @@ class UNet(nn.Module):
         last, again = self.depth - 1, self.recompute
         skips: list[Tensor] = []
         for level in range(self.depth):
-            x = segment(partial(self.halved, level), x, recompute=again and level < last)
+            x = segment(partial(self._halved, level), x, recompute=again and level < last)
             if level < last:
                 skips.append(x)
         x = segment(self.ups[0], x, recompute=again)
         for up in self.ups[1:]:
             x = segment(partial(self._up, up), skips.pop(), x, recompute=again)
-        return torch.tanh(x)
+        return x if self.activated else torch.tanh(x)
 
-    def halved(self, level: int, x: Tensor) -> Tensor:
+    def _halved(self, level: int, x: Tensor) -> Tensor:
         """Half the size, activated in place; a skip that passes ReLU later is that of its leaky form too."""
         x = self.downs[level](x)
-        if level == self.depth - 1 and not self.relu_before_skip:
+        if self.activated:
+            return x
+        if self._rectified(level):
             return F.relu(x, inplace=True)
         return F.leaky_relu(x, self.slope, inplace=True)
 
-    def doubled(self, number: int, x: Tensor, skip: Tensor | None) -> Tensor:
-        """Twice the size, the last block's in [-1, 1]; only the first has no skip."""
-        x = self.ups[number](x) if skip is None else self._up(self.ups[number], skip, x)
-        return torch.tanh(x) if number == self.depth - 1 else x
+    def _rectified(self, level: int) -> bool:
+        """Whether the output of an encoder's block passes a ReLU that does not leak."""
+        return level == self.depth - 1 and not self.relu_before_skip
 
     def _up(self, up: nn.Module, skip: Tensor, x: Tensor) -> Tensor:
         """Join the skip, in the order and through the activations of each implementation; then double the size."""
+        rectified = not self.activated
         if self.relu_before_skip:
-            out: Tensor = up(joined(x, skip, rectified=(True, False)))
+            out: Tensor = up(joined(x, skip, rectified=(rectified, False)))
         else:
-            out = up(joined(skip, x, rectified=(True, True)))
+            out = up(joined(skip, x, rectified=(True, rectified)))
         return out
+
+    def activate(self) -> None:
+        """Let the blocks activate their outputs, for use: kernels that do both are faster, and learn nothing."""
+        self.activated, last = True, self.depth - 1
+        for level, down in enumerate(cast("list[nn.Sequential]", self.downs)):
+            down.append(nn.ReLU() if self._rectified(level) else nn.LeakyReLU(self.slope))
+        for number, up in enumerate(cast("list[nn.Sequential]", self.ups)):
+            # The place before dropout is as good as the one after it, which only scales, and lies at the convolution.
+            dropout = [up.pop(-1)] if isinstance(up[-1], nn.Dropout) else []
+            up.extend([nn.Tanh() if number == last else nn.ReLU(), *dropout])

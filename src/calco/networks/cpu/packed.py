@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from calco.networks.cpu.small_maps import DoublingConv, folded_rows, matrix_of, rows_of
 from calco.networks.efficientnet_lite import SameConv, led_by_zeros, same_pads
 from calco.networks.layers import ResizeConv, SharedBatchNorm
+from calco.networks.unet import UNet
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
 # A transposed convolution between at least so many pairs of channels, to a quarter of them or fewer: a product and its
@@ -145,6 +146,9 @@ def packed(network: nn.Module, dtype: torch.dtype = torch.bfloat16) -> nn.Module
     # Norms that several processes share know these, and processes cannot be copied.
     kept |= {id(norm.group): norm.group for norm in network.modules() if isinstance(norm, SharedBatchNorm)}
     fresh = copy.deepcopy(network, kept).eval()
+    for part in fresh.modules():
+        if isinstance(part, UNet):
+            part.activate()
     _pack(fresh, dtype)
     return fresh
 

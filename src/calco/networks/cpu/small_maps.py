@@ -159,9 +159,16 @@ def joined(first: Tensor, second: Tensor, *, rectified: tuple[bool, bool]) -> Te
     """
     if runs(first) and torch.is_grad_enabled():
         return _Join.apply(first, second, rectified)  # type: ignore[no-any-return, no-untyped-call]
-    if all(rectified):
-        return F.relu(torch.cat([first, second], 1), inplace=True)
-    return torch.cat([F.relu(x) if through else x for x, through in zip((first, second), rectified, strict=True)], 1)
+    if not runs(first):
+        parts = zip((first, second), rectified, strict=True)
+        return torch.cat([F.relu(x) if through else x for x, through in parts], 1)
+    layout = torch.channels_last if first.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    width = first.shape[1]
+    size = (first.shape[0], width + second.shape[1], *first.shape[2:])
+    out = torch.empty(size, dtype=first.dtype, memory_format=layout)
+    for x, place, through in zip((first, second), (out[:, :width], out[:, width:]), rectified, strict=True):
+        torch.clamp_min(x, 0, out=place) if through else place.copy_(x)  # one pass over the maps, not two
+    return out
 
 
 class _Join(torch.autograd.Function):
