@@ -36,7 +36,7 @@ TYPED = (
 
 @pytest.fixture(scope="module")
 def scripts() -> dict[str, str]:
-    return {shell: calco.completion(calco.CompletionConfig(shell=shell)) for shell in ("bash", "zsh", "fish")}  # type: ignore[arg-type]
+    return {shell: calco.completion(calco.CompletionConfig(shell=shell)) for shell in ("bash", "zsh", "fish")}
 
 
 def typed(shell: str, folder: Path, keys: str) -> str:

@@ -23,7 +23,7 @@ def calco(
     """The real command line in a process of its own, which takes no progress bar for a terminal's."""
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     command = [sys.executable, "-m", "calco", *words]
-    return subprocess.run(command, env=os.environ | (variables or {}), check=False, **given)  # type: ignore[call-overload]
+    return subprocess.run(command, env=os.environ | (variables or {}), check=False, **given)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Errors that a user can cause, and text that a terminal can show."""
 
+import importlib.util
 import re
 import reprlib
 from collections.abc import Iterator
@@ -62,6 +63,17 @@ class ModelError(CalcoError):
 
 class MissingExtraError(CalcoError):
     """An optional library is not installed; the message holds the `pip install` that brings it."""
+
+
+def needs(*modules: str, extra: str) -> None:
+    """Check that the libraries of an extra are installed, before they are imported.
+
+    Raises:
+        MissingExtraError: If one is missing.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(f"{module} is not installed, and this needs it; pip install 'calco[{extra}]'")
 
 
 class WriteError(CalcoError):

@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_rows_with_several_groups_may_be_kept(real_data: Path) -> None:
 
 
 def test_the_workbook_gives_the_same_robberies(real: CleanedRows, real_data: Path) -> None:
-    requires(_has_openpyxl(), "openpyxl", "pip install 'calco[crime]'")
+    requires(find_spec("openpyxl"), "openpyxl", "pip install 'calco[crime]'")
     book = real_data / "crime" / "grupo_data_criminal.xlsx"
     ours = cleaned(book, book)
     assert ours.read == 476
@@ -86,14 +87,6 @@ def test_the_workbook_gives_the_same_robberies(real: CleanedRows, real_data: Pat
         (one.column, one.value, one.reason) for one in real.rejects
     )
     assert {one.sheet for one in ours.rejects if one.column == "DISTRITO"} == {"DICIEMBRE"}
-
-
-def _has_openpyxl() -> bool:
-    try:
-        import openpyxl  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_masks_beside_their_images(make: Make, tmp_path: Path, image: str, mask:
         make(names[1], channels=1, levels=2)
         expected[names[0]] = names[1]
     for source in ("auto", "masks"):
-        found = open_source(tmp_path, SourceConfig(source=source))  # type: ignore[arg-type]
+        found = open_source(tmp_path, SourceConfig(source=source))
         assert (found.kind, pairs(found, tmp_path), found.left_out) == ("masks", expected, ())
 
 

@@ -233,7 +233,7 @@ def test_a_gallery_of_one_person_leaves_the_ranks_out() -> None:
 def test_an_onnx_judge_gets_the_values_that_it_takes(shape: tuple[int | str, ...], tmp_path: Path) -> None:
     path = onnx_file(tmp_path / "judge.onnx", shape)
     for values, expected in (("signed", [1, -1, -0.2]), ("unit", [1, 0, 0.4]), ("bytes", [255, 0, 102])):
-        found = OnnxFaces(name="judge.onnx", path=path, values=values)(face(255, 0, 102))  # type: ignore[arg-type]
+        found = OnnxFaces(name="judge.onnx", path=path, values=values)(face(255, 0, 102))
         assert found.tolist() == pytest.approx(expected, abs=1e-5)
 
 

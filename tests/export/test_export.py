@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -177,10 +178,7 @@ def test_an_encoder_that_looks_at_sizes_is_written_down_for_all_sizes(options: d
 
 @pytest.fixture(scope="module")
 def zipped(onnx: Path, room: Path) -> Path:
-    try:
-        import openvino  # noqa: F401
-    except ImportError:
-        requires_libraries(False, "openvino")
+    requires_libraries(find_spec("openvino"), "openvino")
     from calco.inference.graphs import write_openvino
     from calco.inference.runtimes import described, read_onnx
 
@@ -404,7 +402,7 @@ def test_signals_reach_a_process_that_has_let_openvino_models_go(zipped: Path) -
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
-    extensions_map = {  # noqa: RUF012  (as the library has it)
+    extensions_map: ClassVar = {
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".mjs": "text/javascript",
     }

@@ -38,7 +38,7 @@ def any_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def translate(room: Path, out: str = "out", **options: object) -> list[Image]:
-    config = calco.TranslateConfig(model=room / "model", images=room / "set", out=room / out, **options)  # type: ignore[arg-type]
+    config = calco.TranslateConfig(model=room / "model", images=room / "set", out=room / out, **options)
     calco.translate(config)
     return [imaging.read(path) for path in imaging.list_images(room / out)]
 
@@ -95,7 +95,7 @@ def test_a_video_resumes_with_the_backend_that_it_was_begun_with(
     video = make_video(room / "video.mp4", 60)
 
     def config(name: str, **options: object) -> calco.TranslateConfig:
-        return calco.TranslateConfig(model=room / "model", images=video, out=room / name, precision="fp32", **options)  # type: ignore[arg-type]
+        return calco.TranslateConfig(model=room / "model", images=video, out=room / name, precision="fp32", **options)
 
     def stop(done: float, _: float | None) -> None:
         if done >= 45:
@@ -185,8 +185,7 @@ def test_int8_is_calibrated_on_some_images_and_compared_on_others(room: Path) ->
     requires(backends._missing("openvino") == "", "openvino", "pip install -e '.[dev]'")
     examples = [make_image(number) for number in range(0, 100, 5)]
     try:
-        translator = load(room / "model", precision="int8", backend="openvino", examples=examples)
-    except CalcoError as error:
-        assert "35 dB are needed" in str(error)  # noqa: PT017  (random weights may not survive bytes)
-    else:
-        assert translator.settings["precision"] == "int8"
+        outcome = load(room / "model", precision="int8", backend="openvino", examples=examples).settings["precision"]
+    except CalcoError as error:  # random weights may not survive bytes
+        outcome = str(error)
+    assert outcome == "int8" or "35 dB are needed" in outcome

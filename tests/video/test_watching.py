@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import av
 import numpy as np
@@ -123,10 +124,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An X server without a screen, with a name that nobody else has."""
     server = shutil.which("Xvfb")
     requires(server, "Xvfb", "apt-get install xvfb")
-    try:
-        import tkinter  # noqa: F401
-    except ImportError:
-        requires(False, "tkinter", "apt-get install python3-tk")
+    requires(find_spec("_tkinter"), "tkinter", "apt-get install python3-tk")
     read, write = os.pipe()
     running = subprocess.Popen(
         [str(server), "-displayfd", str(write), "-screen", "0", "400x300x24", "-nolisten", "tcp"],

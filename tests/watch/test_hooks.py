@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -103,7 +103,7 @@ def test_a_program_that_is_gone(tmp_path: Path) -> None:
 class Answers(http.server.BaseHTTPRequestHandler):
     """Takes what is posted to /good, refuses at /bad, sends elsewhere from /away, and is slow at /slow."""
 
-    got: list[bytes] = []  # noqa: RUF012
+    got: ClassVar[list[bytes]] = []
 
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))

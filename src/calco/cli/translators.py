@@ -205,7 +205,9 @@ def _warnings_alone() -> Iterator[None]:
 
     def once(record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return not (text in reported or reported.add(text))  # type: ignore[func-returns-value]
+        known = text in reported
+        reported.add(text)
+        return not known
 
     for logger in loggers:
         logger.setLevel(logging.WARNING)

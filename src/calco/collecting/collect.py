@@ -19,7 +19,7 @@ from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
 from calco.collecting import CollectConfig, FetchConfig
 from calco.collecting.fetch import Failed, Fetcher, run_in_loop
-from calco.errors import CalcoError, MissingExtraError
+from calco.errors import CalcoError, needs
 from calco.files import (
     atomic_write,
     digest,
@@ -185,11 +185,9 @@ def download(
     Files that an earlier call downloaded from the same address are kept: a journal holds the address, file and size of
     each. `private` allows addresses of this machine's network; `progress` takes the number of images done, and of all.
     """
-    try:
-        import anyio
-        import httpx  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("downloads need httpx; install it: pip install 'calco[collect]'") from error
+    needs("anyio", "httpx", extra="collect")
+    import anyio
+
     folder = make_folder(folder)
     journal, done, broken = Journal(folder / JOURNAL), Fetched(), list[CalcoError]()
     rows = {row.get("name"): row for row in journal.rows()}

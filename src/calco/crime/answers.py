@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import tyro
 
 from calco.crime.clean import UNSPECIFIED, fold, squeezed
-from calco.crime.database import DEFAULT, check_folder, connect, needs
+from calco.crime.database import DEFAULT, check_folder, connect
 from calco.crime.gazetteer import gazetteer
 from calco.crime.queries import Question, ask, questions_named
 from calco.crime.reading import plain
 from calco.crime.robberies import clean_robberies, read_kinds, robbery_rows
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.files import atomic_write, make_folder, replacing
 from calco.outputs import writing_file
 from calco.records import check_numbers
@@ -251,7 +251,7 @@ def query(config: QueryConfig) -> Iterator[Answer]:
         raise CalcoError(
             f"--format {config.format}: {len(questions)} answers do not fit into one file; name a folder: --out FOLDER"
         )
-    needs("ibis", "duckdb", "pyarrow")
+    needs("ibis", "duckdb", "pyarrow", extra="crime")
     backend = connect(config.source, memory=config.memory, threads=config.threads)
     try:
         for question in questions:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from calco.addresses import redact_address
 from calco.collecting import FetchConfig
 from calco.collecting.fetch import Failed, Fetcher, run_in_loop
 from calco.crime.clean import squeezed
-from calco.crime.database import needs
 from calco.crime.datacrim import COLUMNS
 from calco.crime.reading import (
     LONGEST_LINE,
@@ -29,7 +28,7 @@ from calco.crime.reading import (
     plain,
     renames,
 )
-from calco.errors import CalcoError, printable
+from calco.errors import CalcoError, needs, printable
 from calco.files import atomic_write, explain, make_folder, put_in_place, replacing, sweep
 from calco.journal import Journal
 from calco.outputs import writing_folder
@@ -144,7 +143,7 @@ def collect(config: PanelConfig, progress: Callable[[int, int], None] | None = N
     Raises:
         CalcoError: No page can be used, or the folder cannot be written.
     """
-    needs("httpx", "pyarrow")
+    needs("httpx", "pyarrow", extra="crime")
     years = [str(year) for year in years_of(config.years)] if "{year}" in config.address else [""]
     pages = {
         "-".join(filter(None, (number.replace(",", "_")[:100], year))) or "page": config.address.replace(
@@ -285,7 +284,7 @@ class _Body(HTMLParser):
         self.text: list[str] = []
         self.silent = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+    def handle_starttag(self, tag: str, *_: Any) -> None:
         self.silent += tag in _SILENT
         if tag in _ENDS_LINE:
             self.text.append("\n")

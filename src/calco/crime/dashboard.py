@@ -18,11 +18,11 @@ from markupsafe import Markup
 from tyro.conf import Positional, arg
 
 from calco.addresses import redact_address
-from calco.crime.database import DEFAULT, check_folder, connect, database_errors, needs
+from calco.crime.database import DEFAULT, check_folder, connect, database_errors
 from calco.crime.gazetteer import gazetteer
 from calco.crime.queries import Tables, to_arrow
 from calco.crime.reading import csv_lines
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.files import atomic_write
 from calco.outputs import writing_file, writing_folder
 from calco.records import check_numbers
@@ -270,7 +270,7 @@ def dashboard(config: DashboardConfig) -> Path:
 
 def read(url: str) -> ChartData:
     """Return the data of the charts of a database."""
-    needs("ibis", "duckdb", "pyarrow")
+    needs("ibis", "duckdb", "pyarrow", extra="crime")
     backend = connect(url)
     try:
         with database_errors(url, "add up"):

@@ -7,14 +7,13 @@ import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import ParseResult, unquote, urlparse
 
 from calco.addresses import redact_address, redact_text
 from calco.crime.schema import TABLES, quoting
-from calco.errors import CalcoError, MissingExtraError, printable
+from calco.errors import CalcoError, MissingExtraError, needs, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,13 +46,6 @@ _REMEDIES: Final = (
     ((), "no module named", "install the extra of Ibis for this database"),
     ((), "could not set lock on file|conflicting lock", "another program has the file open: close it there"),
 )  # fmt: skip
-
-
-def needs(*modules: str) -> None:
-    """Check that libraries are installed."""
-    for module in modules:
-        if find_spec(module) is None:
-            raise MissingExtraError(f"calco crime needs {module}; install it: pip install 'calco[crime]'")
 
 
 def check_folder(path: Path) -> None:
@@ -98,7 +90,7 @@ def connect(url: str, *, read_only: bool = True, memory: str = "", threads: int 
     Raises:
         CalcoError: The database cannot be reached.
     """
-    needs("ibis", "duckdb")
+    needs("ibis", "duckdb", extra="crime")
     import ibis
 
     path = duckdb_path(url)

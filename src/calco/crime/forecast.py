@@ -14,9 +14,9 @@ import numpy.typing as npt
 from tyro.conf import arg
 
 from calco.addresses import redact_address
-from calco.crime.database import DEFAULT, connect, database_errors, needs
+from calco.crime.database import DEFAULT, connect, database_errors
 from calco.crime.queries import Tables, to_arrow
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.records import check_numbers
 
 Floats = npt.NDArray[np.float64]
@@ -165,7 +165,7 @@ def forecast(config: ForecastConfig) -> Forecasts:
     Raises:
         CalcoError: The database cannot be read, or holds too few periods.
     """
-    needs("ibis", "duckdb", "pyarrow", "statsmodels")
+    needs("ibis", "duckdb", "pyarrow", "statsmodels", extra="crime")
     backend = connect(config.source)
     try:
         with database_errors(config.source):

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.crime.clean import fold
-from calco.crime.database import check_folder, needs
+from calco.crime.database import check_folder
 from calco.crime.datacrim import COLUMNS
 from calco.crime.gazetteer import METROPOLIS, gazetteer
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.files import replacing
 from calco.outputs import writing_file
 from calco.records import check_numbers
@@ -78,7 +78,7 @@ def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None
     Raises:
         CalcoError: The file cannot be written.
     """
-    needs("pyarrow")
+    needs("pyarrow", extra="crime")
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from calco.addresses import redact_address
 from calco.crime.clean import fold
-from calco.crime.database import DEFAULT, Store, arrow, check_folder, duckdb_path, needs, open_store
+from calco.crime.database import DEFAULT, Store, arrow, check_folder, duckdb_path, open_store
 from calco.crime.datacrim import COLUMNS as DATACRIM_COLUMNS
 from calco.crime.datacrim import Cleaner, batches
 from calco.crime.gazetteer import gazetteer
@@ -22,7 +22,7 @@ from calco.crime.robberies import COLUMNS as ROBBERY_COLUMNS
 from calco.crime.robberies import CleanedRows, Reject, clean_robberies, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, REJECTS, ROBBERIES, TABLES
 from calco.crime.workbook import is_workbook
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.files import replacing
 from calco.outputs import locked_file, writing_file
 
@@ -130,7 +130,7 @@ def load(config: LoadConfig, progress: Progress | None = None) -> LoadResult:
     Raises:
         CalcoError: A file or the database cannot be used; then nothing of this load is kept.
     """
-    needs("ibis", "duckdb", "pyarrow")
+    needs("ibis", "duckdb", "pyarrow", extra="crime")
     begun = time.perf_counter()
     loading = _Loading(config, progress or (lambda _done: None))
     file = duckdb_path(config.to)

@@ -18,8 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final
 from xml.parsers import expat
 
 from calco.crime.clean import BadCell, Cell
-from calco.crime.database import needs
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.files import explain
 
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ def is_workbook(path: str | Path) -> bool:
 
 def read_workbook(path: str | Path) -> list[Sheet]:
     """Return the sheets of a workbook that hold a cell, in their order."""
-    needs("openpyxl")
+    needs("openpyxl", extra="crime")
     try:
         with Path(path).open("rb") as file:
             if file.read(8) == _OLD:

@@ -1,6 +1,5 @@
 """Configurations of sources, splits, augmentation and `calco prepare`, without heavy imports."""
 
-import importlib.util
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.recipe_config import RecipeConfig, steps_of
-from calco.errors import MissingExtraError, UsageError
+from calco.errors import UsageError, needs
 from calco.records import check_numbers, check_ranges
 from calco.work import Engine, Name
 
@@ -182,8 +181,8 @@ class AugmentConfig:
             self, rotate=(0, 180), scale=(0, 0.9), shear=(0, 60), perspective=(0, 0.4), elastic=(0, 0.2),
             brightness=(0, 1), contrast=(0, 1), gamma=(0, 4), saturation=(0, 1), hue=(0, 180), noise=(0, 1),
         )  # fmt: skip
-        if self.moves and importlib.util.find_spec("kornia") is None:
-            raise MissingExtraError("augment turns and bends images through kornia; pip install 'calco[augment]'")
+        if self.moves:
+            needs("kornia", extra="augment")
 
     @property
     def moves(self) -> bool:

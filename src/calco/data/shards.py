@@ -275,7 +275,7 @@ def members(file: IO[bytes], length: int | None, left_out: dict[str, str]) -> It
                 if info.offset <= at or info.size < 0:
                     raise tarfile.ReadError("it leads back to its beginning")
                 at = info.offset
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                vars(tar)["members"].clear()  # it would keep them all
                 if reason := _refused(info, length):
                     left_out[info.name] = reason
                 elif info.isreg():

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo, detector_folder, load_detector
 from calco.detection.network import DetectionNetwork
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.files import digest
 from calco.imaging import Image
 from calco.inference.folder import EXPORTED, is_exported
 from calco.inference.runtimes import (
     as_description,
     explained,
-    needs,
     onnx_session,
     openvino_core,
     openvino_request,

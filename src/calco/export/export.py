@@ -189,16 +189,15 @@ def _narrowed(
     """Return the network in the precision of the configuration."""
     if config.precision == "bf16":  # OpenVINO narrows by itself when it opens a file: there bf16 is a setting
         return halved(network) if config.to == "onnx" else network
-    seen: list[npt.NDArray[np.float32]] = []
+
+    def seen(image: Image) -> npt.NDArray[np.float32]:
+        _, view = model._prepared(image, None, native=False)
+        size_wh = (view.shape[3], view.shape[2])
+        padded = Padded(lambda top, end: view[:, :, top:end], size_wh, model.generator.multiple)
+        return padded.rows(0, padded.height).contiguous().numpy()
+
     with torch.inference_mode():
-        for image in found.training:
-            _, view = model._prepared(image, None, native=False)
-            padded = Padded(
-                lambda top, end, view=view: view[:, :, top:end],  # type: ignore[misc]
-                (view.shape[3], view.shape[2]), model.generator.multiple,
-            )  # fmt: skip
-            seen.append(padded.rows(0, padded.height).contiguous().numpy())
-    return quantised(network, seen)
+        return quantised(network, [seen(image) for image in found.training])
 
 
 def _cost(plain_path: Path, fewer_path: Path, found: Examples) -> tuple[dict[str, Any], str]:

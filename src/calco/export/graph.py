@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from calco import imaging
 from calco.data.sources import remembered
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.files import explain, make_folder, replacing
 from calco.inference.folder import EXPORTED, is_exported
 from calco.inference.graphs import write_openvino
-from calco.inference.runtimes import KEY, needs
+from calco.inference.runtimes import KEY
 
 if TYPE_CHECKING:
     import onnx
+    from _typeshed import DataclassInstance
 
 _LIBRARIES: Final = {
     "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
@@ -28,7 +29,7 @@ _LIBRARIES: Final = {
 }
 
 
-D = TypeVar("D")
+D = TypeVar("D", bound="DataclassInstance")
 """Description in an exported file: a dataclass with the field `compared`."""
 
 
@@ -117,7 +118,7 @@ def export_graph(
                 raise CalcoError(
                     f"the export differs from its model, so no file is written ({said[0]}); please report this"
                 )
-            description = replace(description, compared={**found.record, "on": where})  # type: ignore[type-var]
+            description = replace(description, compared={**found.record, "on": where})
             if narrow is not None:
                 graph, description, sentence = narrow(trial, description)
                 said.append(sentence)

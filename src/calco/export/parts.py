@@ -125,7 +125,8 @@ def _flooded_in_graph(seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:
     def body(step: Tensor, seeds: Tensor, here: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return torch.floor(step / 2), asked(step, seeds, here, reach), here.clone(), reach.clone()
 
-    return while_loop(more, body, (reach.max(), seeds, here, reach))[1]  # type: ignore[no-any-return]
+    found: Tensor = while_loop(more, body, (reach.max(), seeds, here, reach))[1]
+    return found
 
 
 def flooded(seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
@@ -23,13 +24,13 @@ import torch
 from torch import Tensor
 
 from calco import imaging
-from calco.errors import CalcoError
+from calco.errors import CalcoError, needs
 from calco.files import digest, explained, make_folder, read_json, write_json
 from calco.hardware import processor
 from calco.imaging import Image
 from calco.inference.folder import DESCRIPTION
 from calco.inference.network import Network
-from calco.inference.runtimes import Backend, OnnxFile, OpenvinoFile, needs
+from calco.inference.runtimes import Backend, OnnxFile, OpenvinoFile
 from calco.networks.machine import has_bfloat16
 from calco.outputs import settings_digest
 from calco.version import __version__
@@ -416,14 +417,14 @@ class _Choice(Generic[N]):
                 each.backend = backend if backend.maps(first).shape[2:] == first.shape[2:] else None
             except CalcoError as error:
                 each.row["words"] = str(error)
-        ready = [each for each in built if each.backend is not None]
+        ready = [(each, each.backend) for each in built if each.backend is not None]
         with torch.inference_mode():
-            calls = [lambda: self.network._applied(self.network.backbone, first)]
-            calls += [lambda backend=each.backend: backend.maps(first) for each in ready]  # type: ignore[misc]
+            calls = [partial(self.network._applied, self.network.backbone, first)]
+            calls += [partial(backend.maps, first) for _, backend in ready]
             seconds = [[_seconds(call) for call in calls] for _ in range(_ROUNDS)]
         # The fastest of several rounds: other work on the machine only ever slows one down.
         own, *others = np.min(seconds, axis=0)
-        for each, value in zip(ready, others, strict=True):
+        for (each, _), value in zip(ready, others, strict=True):
             each.row["gain"] = round(float(own / value), 2)
         return built
 

@@ -196,7 +196,8 @@ def _weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     file = _weights_file(folder)
     try:
         with safe_open(file, "pt") as opened:
-            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+            names: list[str] = opened.keys()
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, OSError) as error:
         raise CalcoError(f"{file} is damaged ({error}); copy the whole folder again") from error
 

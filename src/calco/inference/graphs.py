@@ -18,7 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from calco.inference.runtimes import BIN, KEY, MAPS, SEEN, XML, needs, openvino_core
+from calco.errors import needs
+from calco.inference.runtimes import BIN, KEY, MAPS, SEEN, XML, openvino_core
 from calco.networks.cpu.packed import folded
 from calco.networks.efficientnet_lite import SameConv, for_even_sides
 from calco.networks.layers import InstanceNorm
@@ -148,6 +149,18 @@ def halved(network: "onnx.ModelProto") -> "onnx.ModelProto":
     return made
 
 
+class _Samples:
+    """Inputs of a network for ONNX Runtime, which calibrates on them one by one."""
+
+    def __init__(self, seen: Sequence[npt.NDArray[np.float32]]) -> None:
+        self._waiting = iter(seen)
+
+    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+        """Return the next input by its name; None after the last."""
+        one = next(self._waiting, None)
+        return None if one is None else {SEEN: one}
+
+
 def quantised(network: "onnx.ModelProto", seen: Sequence[npt.NDArray[np.float32]]) -> "onnx.ModelProto":
     """Return a network whose convolutions compute in bytes; each channel of weights and each map has its own scale.
 
@@ -155,16 +168,8 @@ def quantised(network: "onnx.ModelProto", seen: Sequence[npt.NDArray[np.float32]
     """
     needs("onnxruntime", extra="export")
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.waiting = iter(seen)
-
-        def get_next(self) -> dict[str, Any] | None:
-            one = next(self.waiting, None)
-            return None if one is None else {SEEN: one}
 
     with tempfile.TemporaryDirectory(prefix="calco-int8-") as folder:
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
@@ -173,7 +178,7 @@ def quantised(network: "onnx.ModelProto", seen: Sequence[npt.NDArray[np.float32]
         add_pre_process_metadata(plain)  # otherwise it advises steps that change nothing here
         onnx.save(plain, before)
         quantize_static(
-            before, after, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=False,
+            before, after, _Samples(seen), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=False,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         )  # fmt: skip
         return onnx.load(after)

@@ -6,7 +6,6 @@ times its size. Both are refused before a runtime sees them.
 """
 
 import contextlib
-import importlib.util
 import math
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from calco.errors import CalcoError, MissingExtraError
+from calco.errors import CalcoError, needs
 from calco.files import explain, parse_json
 
 if TYPE_CHECKING:
@@ -35,15 +34,6 @@ _MOST_WEIGHTS: Final = 2**33
 _VALUES_A_BYTE: Final = 8  # types of one bit have as many
 _FIXED: Final = 4  # sizes for which a network is compiled: each costs as much as many images
 _MOST_VALUES: Final = 2**28  # that a node may make of a shape which stands in the file
-
-
-def needs(*modules: str, extra: str) -> None:
-    """Check that the libraries of an extra are installed."""
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(
-            f"{missing[0]} is not installed, and exported models need it; pip install 'calco[{extra}]'"
-        )
 
 
 def read_onnx(path: Path) -> "onnx.ModelProto":

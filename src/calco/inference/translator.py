@@ -383,7 +383,7 @@ class ExportedTranslator(Translator):
         """The file's network."""
         return self.generator.backbone
 
-    def _applied(self, network: nn.Module, x: Tensor, origin: tuple[int, int] = (0, 0)) -> Tensor:  # noqa: ARG002
+    def _applied(self, network: nn.Module, x: Tensor, _origin: tuple[int, int] = (0, 0)) -> Tensor:
         return torch.as_tensor(network(x)).float()
 
 

@@ -162,7 +162,7 @@ class Server(ThreadingHTTPServer):
         with contextlib.suppress(OSError):
             super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+    def handle_error(self, *_: Any) -> None:
         """Ignore a browser that has left; log other errors in one line."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):

@@ -177,6 +177,7 @@ def show(title: str) -> None:
     label = tkinter.Label(root, borderwidth=0, background="black")
     label.pack(expand=True)
     newest: list[bytes] = []
+    kept: list[tkinter.PhotoImage] = []  # the image that is shown: Tk keeps no reference of its own
     over = threading.Event()
 
     def read() -> None:
@@ -194,7 +195,7 @@ def show(title: str) -> None:
         if newest:
             shown = tkinter.PhotoImage(master=root, data=newest.pop(), format="ppm")
             label.configure(image=shown)
-            label.image = shown  # type: ignore[attr-defined]  # Tk keeps no reference of its own
+            kept[:] = [shown]
         root.after(_TICK, look)
 
     for key in ("q", "<Escape>"):

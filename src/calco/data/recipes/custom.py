@@ -142,11 +142,11 @@ def _function(path: str, name: str, digest: str) -> Callable[[Sample, np.random.
         exec(compile(code, path, "exec"), module.__dict__)
     except Exception as error:
         raise CalcoError(f"{_described(error, Path(path))}; correct the recipe {name}") from error
-    function = getattr(module, name, None)
+    function: Callable[[Sample, np.random.Generator], Any] | None = getattr(module, name, None)
     if not callable(function):
         known = ", ".join(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
         raise CalcoError(f"{path} has no function {name}; it has {known or 'none'}: write --recipe {path}:NAME")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _described(error: Exception, path: Path) -> str:

@@ -17,7 +17,7 @@ from calco.data.sample import Sample
 from calco.data.source import Item, Source, common_channels
 from calco.data.sources.names import role_of
 from calco.data.splits import split_named
-from calco.errors import CalcoError, MissingExtraError
+from calco.errors import CalcoError, needs
 from calco.files import explained
 
 if TYPE_CHECKING:
@@ -72,10 +72,8 @@ def open(path: str, config: SourceConfig) -> Source:
 
 def _tables(name: str) -> "dict[str, Dataset]":
     """Load the splits of a data set."""
-    try:
-        import datasets
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("data sets of the hub need the library datasets; pip install 'calco[hub]'") from error
+    needs("datasets", extra="hub")
+    import datasets
 
     local = Path(name)
     subset = split = None
