@@ -16,9 +16,9 @@ from calco.benchmarks import GROUPS, BenchConfig, Sizes
 from calco.benchmarks import bench as benches
 from calco.benchmarks.answers import crowd, plain_nms, row_nms, take_weights
 from calco.benchmarks.bench import BEGIN, END, Bench, bench, times
-from calco.benchmarks.detectors import boxed_scenes, torch_kernels
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
 from calco.benchmarks.setting import Row, Timed, count_operations, grey, scene, write_images
+from calco.benchmarks.steps import boxed_scenes, torch_kernels
 from calco.data.config import JitterConfig
 from calco.detection.boxes import nms
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig

@@ -4,6 +4,9 @@ BDD100K: Yu et al., "BDD100K: A Diverse Driving Dataset for Heterogeneous Multit
 
 CreateML, as Create ML and Roboflow write it.
 
+CVAT's XML for images: boxes, ellipses and masks too. Boxes that are rotated (in degrees, clockwise about their centre)
+become outlines.
+
 Label Studio, JSON and JSON-MIN: boxes, ellipses and polygons in percent of the image. Rotation is in degrees, clockwise
 about a box's upper left corner. An image without annotations is left out; an annotation without a region means that it
 is empty. Of several annotations of an image the last one counts.
@@ -24,21 +27,24 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree import ElementTree
 
 import numpy as np
 
 from calco.annotations.gathering import Gathering, Parse, WrittenImage, WrittenObject
-from calco.annotations.geometry import ellipse, rotated
+from calco.annotations.geometry import Runs, ellipse, rotated
 from calco.annotations.parsing import (
     MALFORMED,
     class_name,
     flag,
     list_of,
     number,
+    numbers,
     parse_json,
     plainly,
     polygon,
     read_json,
+    read_xml,
     size_wh,
     unread_shape,
 )
@@ -291,3 +297,53 @@ def _shapes(entry: dict[str, Any], image: WrittenImage) -> list[WrittenObject]:
     elif len(points) == 4 and all(len(set(axis)) == 2 for axis in points.T.tolist()):
         shape = {"box": (*points.min(0).tolist(), *points.max(0).tolist())}
     return [WrittenObject(label=label, **shape) for label in labels]
+
+
+def read_cvat(path: Path, into: Gathering) -> None:
+    """Read a file of CVAT."""
+    root = read_xml(path)
+    if root.tag != "annotations":
+        raise CalcoError(f"{path} is a {root.tag!r}; CVAT's files are 'annotations': export it again")
+    if root.find("track") is not None:
+        raise CalcoError(f"{path} is CVAT's XML for videos, which is not read; export it as 'CVAT for images 1.1'")
+    for entry in root.findall("image"):
+        size = size_wh(entry.get("width"), entry.get("height"))
+        image = WrittenImage(path, (entry.get("name") or "").strip(), size, entry.get("subset") or "")
+        shapes = enumerate((shape for shape in entry if shape.tag != "tag"), 1)
+        entries = ((f", image {image.name}, shape {i}", shape) for i, shape in shapes)
+        into.add(image, entries, partial(_cvat_object, image=image, into=into))
+
+
+def _cvat_object(shape: ElementTree.Element, image: WrittenImage, into: Gathering) -> list[WrittenObject]:
+    obj = WrittenObject(label=class_name(shape.get("label") or ""))
+    angle = np.radians(number(shape.get("rotation") or 0))
+    if shape.tag == "box":
+        left, top, right, bottom = _cvat_numbers(shape, "xtl", "ytl", "xbr", "ybr")
+        obj.box = left, top, right, bottom
+        if angle:
+            obj.polygons = (rotated(obj.box, angle, ((left + right) / 2, (top + bottom) / 2)),)
+            obj.box = None
+    elif shape.tag == "polygon":
+        pairs = (pair.split(",") for pair in (shape.get("points") or "").split(";") if pair)
+        obj.polygons = (polygon([[number(x), number(y)] for x, y in pairs]),)
+    elif shape.tag == "ellipse":
+        x, y, across, down = _cvat_numbers(shape, "cx", "cy", "rx", "ry")
+        obj.polygons = (ellipse((x, y), (across, down), angle),)
+    elif shape.tag == "mask":
+        # Its runs go through the rows of its box, and begin with the background.
+        left, top, width, height = map(int, _cvat_numbers(shape, "left", "top", "width", "height"))
+        into.check_mask(image, left, top, width, height)
+        counts = numbers([number(part) for part in (shape.get("rle") or "").split(",")]).astype(np.int64)
+        if (counts < 0).any() or counts.sum() != width * height:
+            raise CalcoError(f"its run lengths do not cover its box of {width}x{height}")
+        inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
+        obj.runs = Runs.of_part(inside, left, top, image.size_wh or (0, 0))
+    else:
+        raise unread_shape(shape.tag)
+    return [obj]
+
+
+def _cvat_numbers(shape: ElementTree.Element, *names: str) -> list[float]:
+    if absent := [name for name in names if shape.get(name) is None]:
+        raise CalcoError(f"{absent[0]} is missing")
+    return [number(shape.get(name)) for name in names]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from calco import imaging
-from calco.annotations import coco, csv_boxes, cvat, labelme, lists, texts, voc, yolo
+from calco.annotations import coco, csv_boxes, labelme, lists, texts, voc, yolo
 from calco.annotations.gathering import Gathering
 from calco.annotations.parsing import parse_json
 from calco.annotations.record import Annotations, DataYaml, Images, Problem
@@ -35,7 +35,7 @@ FORMATS: Final[dict[str, Format]] = {
     "voc": Format("Pascal VOC XML", voc.read, "image"),
     "labelme": Format("LabelMe JSON", labelme.read, "image"),
     "jsonlines": Format("JSON lines", lists.read_jsonlines),
-    "cvat": Format("CVAT XML for images", cvat.read),
+    "cvat": Format("CVAT XML for images", lists.read_cvat),
     "createml": Format("CreateML JSON", lists.read_createml),
     "via": Format("VGG Image Annotator", lists.read_via),
     "labelstudio": Format("Label Studio JSON", lists.read_labelstudio),

@@ -1,5 +1,6 @@
 """Rows of `calco bench` on answers: boxes that are kept, questions to a database, scores, what a fast step learns."""
 
+import itertools
 import statistics
 import time
 from collections import defaultdict
@@ -12,21 +13,24 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from calco import imaging
 from calco.benchmarks.reference import Reference
-from calco.benchmarks.setting import Row, Setting, Skipped, Timed, as_loaded, grey, scene, write_images
+from calco.benchmarks.setting import LOOP, Row, Setting, Skipped, Timed, as_loaded, grey, scene, write_images
 from calco.benchmarks.speed import Rows
-from calco.data.config import JitterConfig
-from calco.data.sample import generator
+from calco.data.config import JitterConfig, SourceConfig, SplitConfig
+from calco.data.sample import Pair, generator
 from calco.detection.boxes import nms
+from calco.errors import CalcoError
 from calco.evaluation import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
 from calco.inference.folder import save_model
 from calco.inference.translator import load
 from calco.networks.build import build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.training.config import ComputeConfig, OptimiserConfig, pix2pix
-from calco.training.pairs import Batch
+from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, pix2pix, preset
+from calco.training.pairs import Batch, Data, open_data
 from calco.training.step import Networks, training_step
 
 Floats = npt.NDArray[np.float64]
@@ -246,3 +250,78 @@ def take_weights(loop: Reference, networks: Networks) -> None:
     assert networks.discriminator is not None
     for theirs, ours in ((loop.generator, networks.generator), (loop.discriminator, networks.discriminator)):
         theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+
+
+def quality(setting: Setting) -> Rows:
+    """Seconds of training on the built-in drawings until unseen ones come out as near to their targets as asked.
+
+    Ours is `calco train` with the preset `small`, validations included; the reference has the network that its authors
+    publish for this size, and reads the same pairs from memory.
+    """
+    sizes = setting.sizes
+    side, most = sizes.quality_size, sizes.quality_seconds
+    config = replace(
+        preset("small"),
+        images="openmoji",
+        seed=setting.config.seed,
+        source=SourceConfig(limit=sizes.quality_drawings),
+        split=SplitConfig(validation=0.1, test=0),
+        jitter=replace(preset("small").jitter, size=side, resize=side * 9 // 8),
+        generator=replace(preset("small").generator, depth=sizes.quality_depth),
+        limit=LimitConfig(epochs=0, minutes=most / 60),
+        keep=KeepConfig(validate_steps=sizes.quality_steps, tensorboard=False),
+        compute=setting.compute,
+    )
+    try:
+        data, config = open_data(config)
+    except CalcoError as error:
+        yield Skipped(what="quality", reason=str(error))
+        return
+    name = f"until {sizes.quality_l1:g} L1 on {len(data.validation)} unseen drawings of {side}x{side}"
+    validations = [row for row in setting.log_of(config, setting.folder / "quality") if "validation" in row]
+    reached = [row["time"] for row in validations if row["validation"].get("l1", 1.0) <= sizes.quality_l1]
+    theirs = _reference_seconds(setting, data)
+    missed = [who for who, found in (("ours", reached), ("the reference", theirs)) if not found]
+    if missed:
+        yield Skipped(what="quality", reason=f"{' and '.join(missed)} did not reach it within {most:g} s")
+        return
+    yield Row.of(name, "s", reached[:1], theirs, LOOP)
+
+
+def _reference_seconds(setting: Setting, data: Data) -> list[float]:
+    """Seconds after which the reference loop reaches the score; none if it does not in time."""
+    sizes = setting.sizes
+    torch.manual_seed(setting.config.seed)
+    loop = Reference(sizes.quality_depth_reference, sizes.filters, layers=3, device=setting.device)
+    unseen = _tensors([data.validation.pair(index, 0) for index in range(len(data.validation))])
+    start, step = time.perf_counter(), 0
+    for epoch in itertools.count():
+        order = generator(setting.config.seed, epoch, "quality", "bench").permutation(len(data.train))
+        for index in order:
+            loop.step(*_tensors([data.train.pair(int(index), epoch)]))
+            step += 1
+            if step % sizes.quality_steps == 0 and _l1(loop, *unseen) <= sizes.quality_l1:
+                return [time.perf_counter() - start]
+            if time.perf_counter() - start > sizes.quality_seconds:
+                return []
+    return []
+
+
+def _tensors(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """Pairs of one size => inputs and targets, N3HW float32 in [-1, 1]."""
+    sides = [
+        [imaging.as_channels(image, 3) for image in each]
+        for each in zip(*((p.input, p.target) for p in pairs), strict=True)
+    ]
+    given, wanted = (as_loaded(torch.from_numpy(np.stack(each).transpose(0, 3, 1, 2).copy())) for each in sides)
+    return given, wanted
+
+
+def _l1(loop: Reference, given: Tensor, wanted: Tensor) -> float:
+    """Mean absolute error on pairs, of values in [0, 1]; each image by its own statistics, as published."""
+    with torch.no_grad():
+        errors = [
+            (loop.generator(one[None].to(loop.device)).cpu() - true).abs().mean() / 2
+            for one, true in zip(given, wanted, strict=True)
+        ]
+    return float(torch.stack(errors).mean())

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import BenchConfig, Sizes, answers, busy, detectors, presets, speed
+from calco.benchmarks import BenchConfig, Sizes, answers, speed, steps
 from calco.benchmarks.setting import Machine, Row, Setting, Skipped, Timed, peaks
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, read_text, write_json
@@ -32,9 +32,9 @@ HEADINGS: Final = ("measured", "ours", "reference", "ratio", "lowest to highest"
 # In the order of `config.GROUPS`; each yields its rows one after another.
 ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "training": speed.training,
-    "presets": presets.presets,
-    "detectors": detectors.detectors,
-    "busy": busy.busy,
+    "presets": steps.presets,
+    "detectors": steps.detectors,
+    "busy": steps.busy,
     "inference": speed.inference,
     "backends": speed.backends,
     "video": speed.video,
@@ -48,7 +48,7 @@ ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "start": speed.start,
     "evaluation": answers.evaluation,
     "exact": answers.curves,
-    "quality": presets.quality,
+    "quality": answers.quality,
 }
 
 

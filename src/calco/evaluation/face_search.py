@@ -162,13 +162,6 @@ class FaceJudge:
     ) -> FaceScores:
         """Return the ranks of the images that count, each person with the same weight.
 
-        Args:
-            found: Results of `examined`, one for each image.
-            keys: Names of the images.
-            groups: Their groups.
-            counted: Places of the images that count.
-            seed: Seed of the bootstrap.
-
         Raises:
             CalcoError: If the gallery holds a single person.
         """

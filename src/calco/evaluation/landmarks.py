@@ -162,13 +162,6 @@ class LandmarkJudge:
     ) -> LandmarkScores:
         """Return the errors of the images that count.
 
-        Args:
-            found: Results of `examined`, one for each image.
-            keys: Names of the images.
-            groups: Their groups.
-            counted: Places of the images that count.
-            seed: Seed of the bootstrap.
-
         Raises:
             CalcoError: If no photograph shows a face.
         """

@@ -183,15 +183,7 @@ class LabelJudge:
         self, found: Sequence[tuple[Counts, Counts]], keys: Sequence[str], groups: Sequence[str],
         counted: Sequence[int], seed: int,
     ) -> LabelScores:  # fmt: skip
-        """Return the scores over the images that count, with their intervals.
-
-        Args:
-            found: Results of `examined`, one for each image.
-            keys: Names of the images.
-            groups: Their groups.
-            counted: Places of the images that count.
-            seed: Seed of the bootstrap.
-        """
+        """Return the scores over the images that count, with their intervals."""
         bootstrap = Bootstrap([groups[place] for place in counted], seed)
         systems: dict[str, dict[str, Score]] = {}
         classes: dict[str, dict[str, dict[str, float]]] = {}

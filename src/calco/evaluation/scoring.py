@@ -47,7 +47,18 @@ class Judge(Protocol):
     def summary(
         self, found: Sequence[Any], keys: Sequence[str], groups: Sequence[str], counted: Sequence[int], seed: int
     ) -> LabelScores | FaceScores | LandmarkScores:
-        """Return the scores over the images that count."""
+        """Return the scores over the images that count.
+
+        Args:
+            found: Results of `examined`, one for each image.
+            keys: Names of the images.
+            groups: Their groups.
+            counted: Places of the images that count.
+            seed: Seed of the bootstrap.
+
+        Raises:
+            CalcoError: If the images do not suffice for scores.
+        """
 
 
 class Showcase:
