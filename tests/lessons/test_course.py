@@ -169,6 +169,30 @@ def test_data_that_were_deleted_are_made_again(tmp_path: Path, monkeypatch: pyte
     assert len(before) == 12
 
 
+def test_what_other_code_made_is_not_taken_for_what_this_one_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from calco.lessons import scenes
+
+    monkeypatch.setenv("CALCO_LESSONS_DATA", str(tmp_path))
+    before = scenes.kept("scenes", [12])
+    assert scenes.kept("scenes", [12]) == before != scenes.kept("scenes", [13])
+    monkeypatch.setattr(scenes, "_code", lambda: "changed")
+    assert scenes.kept("scenes", [12]) != before
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda each: each.number)
+def test_each_control_of_a_lesson_has_a_name_of_its_own(lesson: Lesson) -> None:
+    """What a control is set to is kept under its English name while the language changes."""
+    controls = ("slider", "switch", "checkbox", "radio", "dropdown")
+    names = [
+        next(ast.unparse(each.value) for each in call.keywords if each.arg == "en")
+        for call in ast.walk(ast.parse(lesson.path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in {f"t.{name}" for name in controls}
+    ]
+    assert len(set(names)) == len(names)
+
+
 @contextlib.contextmanager
 def opened(number: str, folder: Path, *, language: str = "es") -> Iterator[str]:
     """The address of a lesson, opened as a user opens it, but for the browser."""
@@ -275,6 +299,11 @@ def test_a_slider_changes_what_the_lesson_shows(browser: Any, tmp_path: Path, da
         sliders.first.focus()
         seen.page.keyboard.press("ArrowRight")
         seen.page.wait_for_function("before => " + shown + " !== before", arg=before, timeout=60_000)
+        chosen = sliders.first.get_attribute("aria-valuenow")
+        seen.page.get_by_text("Español", exact=True).first.click()
+        seen.page.get_by_role("heading", name=f"{number} {lesson_of(number).es}").wait_for(timeout=60_000)
+        seen.page.wait_for_timeout(1000)
+        assert sliders.first.get_attribute("aria-valuenow") == chosen
         seen.close()
 
 

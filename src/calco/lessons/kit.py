@@ -1,7 +1,8 @@
 """What the notebooks of the lessons share: two languages, images, figures, solutions, quizzes, boxes to drag.
 
-A notebook shows one language at a time. `language = kit.language()` is the switch, and `t = kit.Texts(language.value)`
-picks from then on; cells that compute do not use `t`, so the switch repeats no computation.
+A notebook shows one language at a time. `language = kit.language()` is the switch, and `t = kit.Texts(language)` picks
+from then on; cells that compute do not use `t`, so the switch repeats no computation. Controls with a label come from
+`t` too: they are made anew in the other language, and keep what they are set to.
 """
 
 import base64
@@ -33,11 +34,20 @@ _DPI: Final = 110
 _LETTERS: Final = "ABCDEFGHIJ"
 
 
-def language() -> mo.ui.radio:
-    """Return the switch between Spanish and English; CALCO_LESSONS_LANGUAGE says which one comes first."""
-    names: dict[str, Language] = {"Español": "es", "English": "en"}
-    first = "English" if os.environ.get(LANGUAGE) == "en" else "Español"
-    return mo.ui.radio(options=names, value=first, inline=True)
+class LanguageSwitch(mo.ui.radio):
+    """Switch between Spanish and English; CALCO_LESSONS_LANGUAGE says which one comes first."""
+
+    def __init__(self) -> None:
+        names: dict[str, Language] = {"Español": "es", "English": "en"}
+        first = "English" if os.environ.get(LANGUAGE) == "en" else "Español"
+        super().__init__(options=names, value=first, inline=True)
+        self.settings: dict[str, Any] = {}
+        """What the controls of the lesson are set to, under their English labels."""
+
+
+def language() -> LanguageSwitch:
+    """Return the switch between the languages of a lesson."""
+    return LanguageSwitch()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +77,12 @@ class Texts:
     """The texts of a lesson in one language.
 
     Args:
-        language: "es" or "en".
+        switch: The switch of the lesson.
     """
 
-    def __init__(self, language: Language) -> None:
-        self.language = language
+    def __init__(self, switch: LanguageSwitch) -> None:
+        self.language: Language = "en" if switch.value == "en" else "es"
+        self._settings = switch.settings
 
     def __call__(self, *, es: str, en: str) -> mo.Html:
         """Return a text: Markdown with formulas in LaTeX."""
@@ -80,6 +91,43 @@ class Texts:
     def pick(self, es: str, en: str) -> str:
         """Return the one of two labels."""
         return es if self.language == "es" else en
+
+    def slider(
+        self, start: float | None = None, stop: float | None = None, *, value: float, es: str, en: str, **options: Any
+    ) -> mo.ui.slider:
+        """Return a slider with its value beside it; `options` are those of `mo.ui.slider`: `step`, or `steps`."""
+        return mo.ui.slider(start, stop, **options, show_value=True, **self._kept(value, es, en))
+
+    def switch(self, *, value: bool = False, es: str, en: str) -> mo.ui.switch:
+        """Return a switch that is on or off."""
+        return mo.ui.switch(**self._kept(value, es, en))
+
+    def checkbox(self, *, value: bool = False, es: str, en: str) -> mo.ui.checkbox:
+        """Return a box to tick."""
+        return mo.ui.checkbox(**self._kept(value, es, en))
+
+    def radio(self, choices: Mapping[str, tuple[str, str]], *, value: str, es: str, en: str) -> mo.ui.radio:
+        """Return choices side by side, given as value => its name in Spanish and in English."""
+        return mo.ui.radio({self.pick(*names): each for each, names in choices.items()}, inline=True,
+                           **self._chosen(choices, value, es, en))  # fmt: skip
+
+    def dropdown(self, choices: Mapping[str, tuple[str, str]], *, value: str, es: str, en: str) -> mo.ui.dropdown:
+        """Return choices to open, given as value => its name in Spanish and in English."""
+        return mo.ui.dropdown(
+            {self.pick(*names): each for each, names in choices.items()}, **self._chosen(choices, value, es, en)
+        )
+
+    def _kept(self, value: Any, es: str, en: str) -> dict[str, Any]:
+        """Return value, label and callback of a control: it begins where it stood before the language changed."""
+        return {
+            "value": self._settings.get(en, value), "label": self.pick(es, en),
+            "on_change": lambda chosen: self._settings.__setitem__(en, chosen),
+        }  # fmt: skip
+
+    def _chosen(self, choices: Mapping[str, tuple[str, str]], value: str, es: str, en: str) -> dict[str, Any]:
+        """Return the same for choices, whose value is the name that is shown."""
+        kept = self._kept(value, es, en)
+        return kept | {"value": self.pick(*choices[kept["value"]])}
 
     def head(self, number: str, *, es: str, en: str) -> mo.Html:
         """Return the title of a lesson, what it is about, and the lessons before and after it."""
@@ -129,15 +177,18 @@ class Texts:
 
     def quiz(self, questions: Sequence[Question]) -> mo.ui.array:
         """Return a choice for each question; its value is the list of the numbers that were chosen, or None."""
-        return mo.ui.array(
-            [
+        kept = self._kept([None] * len(questions), "", "quiz")
+        radios = []
+        for number, (question, chosen) in enumerate(zip(questions, kept.pop("value"), strict=True), 1):
+            names = [self.pick(choice.es, choice.en) for choice in question.choices]
+            radios.append(
                 mo.ui.radio(
-                    options={self.pick(choice.es, choice.en): i for i, choice in enumerate(question.choices)},
+                    options={name: i for i, name in enumerate(names)},
+                    value=None if chosen is None else names[chosen],
                     label=f"**{number}.** {self.pick(question.es, question.en)}",
                 )
-                for number, question in enumerate(questions, 1)
-            ]
-        )
+            )
+        return mo.ui.array(radios, on_change=kept["on_change"])
 
     def marks(self, questions: Sequence[Question], answers: Sequence[int | None]) -> mo.Html:
         """Return which answers are right, and of each answered question why each choice is right or wrong."""

@@ -1,23 +1,26 @@
 """Data sets that the lessons make for themselves: scenes with objects, their boxes and their masks."""
 
+import functools
 import os
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+import calco
 from calco import imaging
 from calco.data.config import PrepareConfig
 from calco.data.prepare import prepare
 from calco.data.recipe_config import CompositeConfig, RecipeConfig
 from calco.data.sample import generator
 from calco.data.sources.openmoji import draw, drawings_folder
-from calco.files import make_folder
+from calco.files import digest, make_folder
 from calco.imaging import Image
 from calco.journal import shared
+from calco.lessons.outline import NOTEBOOKS
 from calco.outputs import settings_digest
 from calco.records import to_record
 
@@ -39,6 +42,17 @@ def data_folder() -> Path:
     """Return the folder in which the lessons keep the data that they make."""
     named = os.environ.get(DATA_FOLDER)
     return Path(named) if named else Path(tempfile.gettempdir()) / f"calco-lessons-{os.getuid()}"
+
+
+@functools.cache
+def _code() -> str:
+    """Return a digest of Calco's code and version without the notebooks, which only show what it makes."""
+    return digest(*sorted(set(Path(calco.__file__).parent.rglob("*.py")) - set(NOTEBOOKS.glob("*.py"))))
+
+
+def kept(name: str, settings: Any) -> Path:
+    """Return the folder for what is made once with these settings; what earlier code made lies in another one."""
+    return make_folder(data_folder()) / f"{name}-{settings_digest([_code(), settings])}"
 
 
 def background(key: str, side: int = 256, *, seed: int = 0) -> Image:
@@ -63,8 +77,7 @@ def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -
     Returns:
         A folder with `images`, `masks` and `annotations` (COCO), which every verb of Calco takes.
     """
-    out = data_folder() / f"scenes-{count}-{side}-{most}-{seed}"
-    make_folder(out.parent)
+    out = kept("scenes", [count, side, most, seed])
     with shared(out.parent / f".{out.name}.lock"):  # another lesson may be making the same
         made = (out / "manifest.json").is_file()
         if made and sum(path.is_file() for path in (out / "images").rglob("*.png")) == count:
@@ -129,7 +142,7 @@ def detector(weights: Literal["auto", "scratch"] = "auto", *, steps: int = 160) 
     from calco.detection import train_detector
 
     config = detector_config(weights, steps=steps)
-    run = data_folder() / f"detector-{weights}-{settings_digest(to_record(config))}"
+    run = kept(f"detector-{weights}", to_record(config))
     if not run.is_dir():
         # Trained elsewhere and then renamed: one that was interrupted is not taken for a whole one.
         with tempfile.TemporaryDirectory(dir=data_folder()) as parts:

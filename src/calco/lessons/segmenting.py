@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 from calco import imaging
 from calco.data.palettes import Palette, decode, paint, palette_for
 from calco.files import make_folder
-from calco.lessons.scenes import DRAWINGS, data_folder, scenes
+from calco.lessons.scenes import DRAWINGS, kept, scenes
 
 PALETTE: Final[Palette] = palette_for(tuple(DRAWINGS))
 """Background and the classes of the scenes, each with the colour that masks have for it."""
@@ -166,8 +165,7 @@ def validate(net: nn.Module, data: Labelled) -> dict[str, float]:
 
 def trained(schedule: Schedule) -> tuple[SmallUNet, list[dict[str, float]]]:
     """Return what `fit` returns; two lessons need it, so it is kept in the lessons' folder under its settings."""
-    settings = asdict(schedule)
-    folder: Path = data_folder() / ("unet-" + "-".join(str(value) for value in settings.values()))
+    folder = kept("unet", asdict(schedule))
     if (folder / "history.json").is_file():
         net = SmallUNet(skips=schedule.skips)
         net.load_state_dict(load_file(folder / "net.safetensors"))

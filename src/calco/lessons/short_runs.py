@@ -5,8 +5,9 @@ from dataclasses import replace
 from calco.data.config import JitterConfig
 from calco.data.recipe_config import RecipeConfig
 from calco.inference.translator import Translator, load
-from calco.lessons.scenes import data_folder
+from calco.lessons.scenes import kept
 from calco.networks.config import GeneratorConfig
+from calco.records import to_record
 from calco.training.config import KeepConfig, LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 from calco.training.translation import train
 
@@ -26,11 +27,8 @@ def short_config(recipe: RecipeConfig, images: str, *, steps: int = 200, side: i
 
 
 def trained(name: str, config: TrainConfig) -> Translator:
-    """Return the model of a run; the folder is named `name`, which must differ for other settings.
-
-    A run that was interrupted is resumed.
-    """
-    out = data_folder() / name
+    """Return the model of a run, and train it first where it is absent; a run that was interrupted is resumed."""
+    out = kept(name, to_record(config))
     if not (out / "finished").is_file():
         train(replace(config, out=str(out)), resume=(out / "config.yaml").is_file())
         (out / "finished").touch()

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "1.1",
         es="""
@@ -78,18 +78,7 @@ def _():
 
 
 @app.cell(hide_code=True)
-def _(
-    annotations,
-    detection,
-    grey_of,
-    image,
-    object_colours,
-    only_boxes,
-    outlines,
-    painted,
-    t,
-    truth,
-):
+def _(annotations, detection, grey_of, image, object_colours, only_boxes, outlines, painted, t, truth):
     _there = ", ".join(sorted(set(truth.classes)))
     t.images(
         (image, f"Clasificación: {_there}", f"Classification: {_there}"),
@@ -137,12 +126,12 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    pixels = kit.mo.ui.slider(
+def _(t):
+    pixels = t.slider(
         steps=[4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 192],
         value=16,
-        label=t.pick("lado de la imagen, píxeles", "side of the image, pixels"),
-        show_value=True,
+        es="lado de la imagen, píxeles",
+        en="side of the image, pixels",
     )
     pixels
     return (pixels,)
@@ -268,11 +257,9 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    kind = kit.mo.ui.radio(
-        options={t.pick("semántica", "semantic"): "class", t.pick("de instancias", "instance"): "object"},
-        value=t.pick("semántica", "semantic"),
-        inline=True,
+def _(t):
+    kind = t.radio(
+        {"class": ("semántica", "semantic"), "object": ("de instancias", "instance")}, value="class", es="", en=""
     )
     kind
     return (kind,)
@@ -386,8 +373,8 @@ def _(detection, np):
 
 
 @app.cell
-def _(kit, t):
-    frame = kit.mo.ui.slider(0, 29, value=18, label=t.pick("fotograma", "frame"), show_value=True)
+def _(t):
+    frame = t.slider(0, 29, value=18, es="fotograma", en="frame")
     frame
     return (frame,)
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.1",
         es="""
@@ -52,10 +52,8 @@ def _():
 
 @app.cell
 def _(kit, t):
-    window = kit.mo.ui.slider(
-        24, 144, step=8, value=72, label=t.pick("ventana, píxeles", "window, pixels"), show_value=True
-    )
-    step = kit.mo.ui.slider(4, 64, step=4, value=24, label=t.pick("paso, píxeles", "step, pixels"), show_value=True)
+    window = t.slider(24, 144, step=8, value=72, es="ventana, píxeles", en="window, pixels")
+    step = t.slider(4, 64, step=4, value=24, es="paso, píxeles", en="step, pixels")
     kit.mo.hstack([window, step], justify="start")
     return step, window
 
@@ -75,19 +73,7 @@ def _(detection, height, np, step, truth, width, window):
 
 
 @app.cell(hide_code=True)
-def _(
-    Detections,
-    annotations,
-    best,
-    detection,
-    image,
-    kit,
-    overlaps,
-    t,
-    truth,
-    window,
-    windows,
-):
+def _(Detections, annotations, best, detection, image, kit, overlaps, t, truth, window, windows):
     _chosen = Detections(boxes=windows[overlaps.argmax(0)], classes=truth.classes)
     _figure, _axes = kit.plot(3.4, 3.4)
     _axes.imshow(image)
@@ -312,18 +298,7 @@ def _(detection, height, np, truth, width):
 
 
 @app.cell(hide_code=True)
-def _(
-    all_windows,
-    detection,
-    every_size,
-    height,
-    kit,
-    one_size,
-    pyramid,
-    t,
-    truth,
-    width,
-):
+def _(all_windows, detection, every_size, height, kit, one_size, pyramid, t, truth, width):
     kit.mo.vstack(
         [
             t.table(

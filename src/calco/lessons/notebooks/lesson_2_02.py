@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.2",
         es="""
@@ -234,8 +234,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    threshold = kit.mo.ui.slider(0.3, 0.95, step=0.05, value=0.5, label=t.pick("umbral", "threshold"), show_value=True)
-    stride = kit.mo.ui.slider(8, 48, step=8, value=16, label=t.pick("paso, píxeles", "step, pixels"), show_value=True)
+    threshold = t.slider(0.3, 0.95, step=0.05, value=0.5, es="umbral", en="threshold")
+    stride = t.slider(8, 48, step=8, value=16, es="paso, píxeles", en="step, pixels")
     kit.mo.hstack([threshold, stride], justify="start")
     return stride, threshold
 

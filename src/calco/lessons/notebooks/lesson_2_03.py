@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.3",
         es="""
@@ -60,13 +60,11 @@ def _():
 
 @app.cell
 def _(kit, t):
-    method = kit.mo.ui.dropdown(["nms", "soft-nms", "matrix"], value="nms", label=t.pick("método", "method"))
-    limit = kit.mo.ui.slider(
-        0, 1, step=0.05, value=0.3, label=t.pick("umbral de IoU (nms)", "IoU threshold (nms)"), show_value=True
+    method = t.dropdown(
+        {name: (name, name) for name in ("nms", "soft-nms", "matrix")}, value="nms", es="método", en="method"
     )
-    sigma = kit.mo.ui.slider(
-        0.05, 1, step=0.05, value=0.3, label=t.pick("σ (los otros dos)", "σ (the other two)"), show_value=True
-    )
+    limit = t.slider(0, 1, step=0.05, value=0.3, es="umbral de IoU (nms)", en="IoU threshold (nms)")
+    sigma = t.slider(0.05, 1, step=0.05, value=0.3, es="σ (los otros dos)", en="σ (the other two)")
     kit.mo.hstack([method, limit, sigma], justify="start")
     return limit, method, sigma
 
@@ -244,11 +242,11 @@ def _(t):
 
 
 @app.cell
-def _(kit, np, t):
+def _(np, t):
     toy_scores = np.array([0.95, 0.90, 0.80, 0.70, 0.60, 0.50, 0.40, 0.30])
     toy_right = np.array([1, 1, 0, 1, 0, 0, 1, 0])
     toy_objects = 5
-    cut = kit.mo.ui.slider(0.25, 1, step=0.05, value=0.65, label=t.pick("umbral", "threshold"), show_value=True)
+    cut = t.slider(0.25, 1, step=0.05, value=0.65, es="umbral", en="threshold")
     cut
     return cut, toy_objects, toy_right, toy_scores
 
@@ -272,18 +270,7 @@ def _(np, toy_objects, toy_right):
 
 
 @app.cell(hide_code=True)
-def _(
-    cut,
-    kit,
-    np,
-    t,
-    toy_ap,
-    toy_objects,
-    toy_precision,
-    toy_recall,
-    toy_right,
-    toy_scores,
-):
+def _(cut, kit, np, t, toy_ap, toy_objects, toy_precision, toy_recall, toy_right, toy_scores):
     _count = int((toy_scores >= cut.value).sum())
     _tp = int(toy_right[:_count].sum())
     _figure, _axes = kit.plot(5.4, 3)
@@ -382,10 +369,8 @@ def _(detection, np, raw, truths):
 
 
 @app.cell
-def _(kit, t):
-    needed = kit.mo.ui.slider(
-        0.3, 0.9, step=0.05, value=0.5, label=t.pick("IoU para acertar", "IoU to be right"), show_value=True
-    )
+def _(t):
+    needed = t.slider(0.3, 0.9, step=0.05, value=0.5, es="IoU para acertar", en="IoU to be right")
     needed
     return (needed,)
 

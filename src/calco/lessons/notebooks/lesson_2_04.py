@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.4",
         es="""
@@ -153,10 +153,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    side = kit.mo.ui.slider(4, 200, value=100, label=t.pick("lado, píxeles", "side, pixels"), show_value=True)
-    shift = kit.mo.ui.slider(
-        0, 200, value=50, label=t.pick("desplazamiento, píxeles", "shift, pixels"), show_value=True
-    )
+    side = t.slider(4, 200, value=100, es="lado, píxeles", en="side, pixels")
+    shift = t.slider(0, 200, value=50, es="desplazamiento, píxeles", en="shift, pixels")
     kit.mo.hstack([side, shift], justify="start")
     return shift, side
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.5",
         es="""
@@ -50,20 +50,19 @@ def _():
 
 @app.cell
 def _(kit, t):
-    rule = kit.mo.ui.dropdown(
+    rule = t.dropdown(
         {
-            t.pick("cajas de anclaje: IoU", "anchor boxes: IoU"): "anchors",
-            t.pick("sin anclas: punto en la caja", "anchor-free: point in the box"): "points",
-            t.pick("uno a uno: emparejamiento", "one to one: matching"): "one",
+            "anchors": ("cajas de anclaje: IoU", "anchor boxes: IoU"),
+            "points": ("sin anclas: punto en la caja", "anchor-free: point in the box"),
+            "one": ("uno a uno: emparejamiento", "one to one: matching"),
         },
-        value=t.pick("cajas de anclaje: IoU", "anchor boxes: IoU"),
-        label=t.pick("regla", "rule"),
+        value="anchors",
+        es="regla",
+        en="rule",
     )
-    stride = kit.mo.ui.slider(steps=[8, 16, 32], value=16, label=t.pick("zancada", "stride"), show_value=True)
-    anchor = kit.mo.ui.slider(
-        32, 112, step=8, value=64, label=t.pick("lado del ancla", "side of the anchor"), show_value=True
-    )
-    least = kit.mo.ui.slider(0.2, 0.8, step=0.05, value=0.5, label=t.pick("IoU mínima", "least IoU"), show_value=True)
+    stride = t.slider(steps=[8, 16, 32], value=16, es="zancada", en="stride")
+    anchor = t.slider(32, 112, step=8, value=64, es="lado del ancla", en="side of the anchor")
+    least = t.slider(0.2, 0.8, step=0.05, value=0.5, es="IoU mínima", en="least IoU")
     kit.mo.hstack([rule, stride, anchor, least], justify="start", wrap=True)
     return anchor, least, rule, stride
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.6",
         es=r"""
@@ -34,13 +34,8 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    gamma = kit.mo.ui.slider(0, 5, step=0.25, value=2, label="γ", show_value=True)
-    easy = kit.mo.ui.slider(
-        steps=[100, 1000, 10000, 100000],
-        value=100000,
-        label=t.pick("fondos fáciles", "easy backgrounds"),
-        show_value=True,
-    )
+    gamma = t.slider(0, 5, step=0.25, value=2, es="γ", en="γ")
+    easy = t.slider(steps=[100, 1000, 10000, 100000], value=100000, es="fondos fáciles", en="easy backgrounds")
     kit.mo.hstack([gamma, easy], justify="start")
     return easy, gamma
 
@@ -261,8 +256,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    regions = kit.mo.ui.slider(100, 2000, step=100, value=2000, label=t.pick("regiones", "regions"), show_value=True)
+def _(t):
+    regions = t.slider(100, 2000, step=100, value=2000, es="regiones", en="regions")
     regions
     return (regions,)
 

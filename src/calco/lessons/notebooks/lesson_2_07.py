@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.7",
         es="""
@@ -139,8 +139,8 @@ def _():
 
 
 @app.cell
-def _(kit, t):
-    amount = kit.mo.ui.slider(20, 2000, step=20, value=160, label=t.pick("imágenes", "images"), show_value=True)
+def _(t):
+    amount = t.slider(20, 2000, step=20, value=160, es="imágenes", en="images")
     amount
     return (amount,)
 

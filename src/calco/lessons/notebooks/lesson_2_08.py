@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.8",
         es="""
@@ -60,8 +60,8 @@ def _(folder, json):
 
 
 @app.cell
-def _(coco, kit, t):
-    number = kit.mo.ui.slider(0, len(coco["images"]) - 1, value=9, label=t.pick("imagen", "image"), show_value=True)
+def _(coco, t):
+    number = t.slider(0, len(coco["images"]) - 1, value=9, es="imagen", en="image")
     number
     return (number,)
 

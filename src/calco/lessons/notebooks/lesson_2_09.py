@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.9",
         es="""
@@ -45,24 +45,16 @@ def _():
     records = annotations.records
     boxes = np.concatenate([_r.detections.boxes for _r in records])
     labels = np.array([_name for _r in records for _name in _r.detections.classes])
-    return (
-        annotations,
-        boxes,
-        data_folder,
-        detection,
-        folder,
-        labels,
-        np,
-        records,
-    )
+    return annotations, boxes, data_folder, detection, folder, labels, np, records
 
 
 @app.cell
-def _(annotations, kit, t):
-    which = kit.mo.ui.dropdown(
-        {t.pick("todas", "all"): "", **{_name: _name for _name in annotations.classes}},
-        value=t.pick("todas", "all"),
-        label=t.pick("clase", "class"),
+def _(annotations, t):
+    which = t.dropdown(
+        {"": ("todas", "all"), **{_name: (_name, _name) for _name in annotations.classes}},
+        value="",
+        es="clase",
+        en="class",
     )
     which
     return (which,)
@@ -183,17 +175,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    work = kit.mo.ui.slider(
-        64,
-        1024,
-        step=64,
-        value=320,
-        label=t.pick("lado del detector, píxeles", "detector's side, pixels"),
-        show_value=True,
-    )
-    farther = kit.mo.ui.slider(
-        1, 30, value=12, label=t.pick("objetos … veces más pequeños", "objects … times smaller"), show_value=True
-    )
+    work = t.slider(64, 1024, step=64, value=320, es="lado del detector, píxeles", en="detector's side, pixels")
+    farther = t.slider(1, 30, value=12, es="objetos … veces más pequeños", en="objects … times smaller")
     kit.mo.hstack([work, farther], justify="start")
     return farther, work
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.10",
         es="""
@@ -49,8 +49,8 @@ def _():
 
 @app.cell
 def _(kit, records, t):
-    number = kit.mo.ui.slider(0, len(records) - 1, value=14, label=t.pick("escena", "scene"), show_value=True)
-    wrong = kit.mo.ui.checkbox(label=t.pick("leer xywh como si fuera xyxy", "read xywh as if it were xyxy"))
+    number = t.slider(0, len(records) - 1, value=14, es="escena", en="scene")
+    wrong = t.checkbox(es="leer xywh como si fuera xyxy", en="read xywh as if it were xyxy")
     kit.mo.hstack([number, wrong], justify="start", gap=2)
     return number, wrong
 
@@ -131,12 +131,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    least = kit.mo.ui.slider(
-        0, 1, step=0.05, value=0.3, label=t.pick("umbral de puntaje", "score threshold"), show_value=True
-    )
-    share = kit.mo.ui.slider(
-        0.5, 2.5, step=0.25, value=1, label=t.pick("tamaño de las letras", "size of the letters"), show_value=True
-    )
+    least = t.slider(0, 1, step=0.05, value=0.3, es="umbral de puntaje", en="score threshold")
+    share = t.slider(0.5, 2.5, step=0.25, value=1, es="tamaño de las letras", en="size of the letters")
     kit.mo.hstack([least, share], justify="start")
     return least, share
 

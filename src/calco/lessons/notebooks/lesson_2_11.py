@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.11",
         es="""
@@ -43,8 +43,8 @@ def _():
 
 @app.cell
 def _(kit, t):
-    strength = kit.mo.ui.slider(0, 1, step=0.05, value=0.4, label=t.pick("fuerza", "strength"), show_value=True)
-    seed = kit.mo.ui.slider(0, 20, value=3, label=t.pick("semilla", "seed"), show_value=True)
+    strength = t.slider(0, 1, step=0.05, value=0.4, es="fuerza", en="strength")
+    seed = t.slider(0, 20, value=3, es="semilla", en="seed")
     kit.mo.hstack([strength, seed], justify="start")
     return seed, strength
 
@@ -166,7 +166,7 @@ def _(t):
 
 
 @app.cell
-def _(kit):
+def _():
     import numpy as np
     import torch
     from kornia.enhance import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
@@ -204,7 +204,7 @@ def _(kit):
             x = x.flip(-1)
         return to_image(relight(x, strength, rng))
 
-    return augment, matrix, np, relight, to_image, to_tensor, torch, warp_affine
+    return augment, np, to_image, to_tensor, torch, warp_affine
 
 
 @app.cell(hide_code=True)

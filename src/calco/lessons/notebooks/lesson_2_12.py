@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.12",
         es="""
@@ -48,8 +48,8 @@ def _():
 
 
 @app.cell
-def _(kit, t):
-    angle = kit.mo.ui.slider(-45, 45, value=25, label=t.pick("giro, grados", "turn, degrees"), show_value=True)
+def _(t):
+    angle = t.slider(-45, 45, value=25, es="giro, grados", en="turn, degrees")
     angle
     return (angle,)
 
@@ -209,16 +209,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    shift = kit.mo.ui.slider(
-        0,
-        120,
-        value=30,
-        label=t.pick("recorte desde la izquierda, píxeles", "crop from the left, pixels"),
-        show_value=True,
-    )
-    least = kit.mo.ui.slider(
-        0, 1, step=0.05, value=0.2, label=t.pick("visibilidad mínima", "minimum visibility"), show_value=True
-    )
+    shift = t.slider(0, 120, value=30, es="recorte desde la izquierda, píxeles", en="crop from the left, pixels")
+    least = t.slider(0, 1, step=0.05, value=0.2, es="visibilidad mínima", en="minimum visibility")
     kit.mo.vstack([shift, least])
     return least, shift
 
@@ -294,10 +286,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    mosaic = kit.mo.ui.slider(
-        0, 1, step=0.25, value=1, label=t.pick("proporción de mosaicos", "share of mosaics"), show_value=True
-    )
-    epoch = kit.mo.ui.slider(0, 20, value=0, label=t.pick("época", "epoch"), show_value=True)
+    mosaic = t.slider(0, 1, step=0.25, value=1, es="proporción de mosaicos", en="share of mosaics")
+    epoch = t.slider(0, 20, value=0, es="época", en="epoch")
     kit.mo.hstack([mosaic, epoch], justify="start")
     return epoch, mosaic
 

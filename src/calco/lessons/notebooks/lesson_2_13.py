@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.13",
         es="""
@@ -32,16 +32,17 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    strength = kit.mo.ui.slider(0, 2, step=0.25, value=1, label=t.pick("fuerza", "strength"), show_value=True)
-    kind = kit.mo.ui.dropdown(
+    strength = t.slider(0, 2, step=0.25, value=1, es="fuerza", en="strength")
+    kind = t.dropdown(
         {
-            t.pick("todo", "everything"): "all",
-            t.pick("solo geometría", "geometry alone"): "geometry",
-            t.pick("solo luz y color", "light and colour alone"): "light",
-            t.pick("solo daños", "damage alone"): "damage",
+            "all": ("todo", "everything"),
+            "geometry": ("solo geometría", "geometry alone"),
+            "light": ("solo luz y color", "light and colour alone"),
+            "damage": ("solo daños", "damage alone"),
         },
-        value=t.pick("todo", "everything"),
-        label=t.pick("aumento", "augmentation"),
+        value="all",
+        es="aumento",
+        en="augmentation",
     )
     kit.mo.hstack([strength, kind], justify="start")
     return kind, strength

@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.14",
         es="""
@@ -47,10 +47,8 @@ def _():
 
 @app.cell
 def _(detector, kit, t, validation):
-    threshold = kit.mo.ui.slider(
-        0.01, 0.95, step=0.01, value=round(detector.threshold, 2), label=t.pick("umbral", "threshold"), show_value=True
-    )
-    which = kit.mo.ui.slider(0, len(validation) - 1, value=5, label=t.pick("imagen", "image"), show_value=True)
+    threshold = t.slider(0.01, 0.95, step=0.01, value=round(detector.threshold, 2), es="umbral", en="threshold")
+    which = t.slider(0, len(validation) - 1, value=5, es="imagen", en="image")
     kit.mo.hstack([threshold, which], justify="start")
     return threshold, which
 

@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.15",
         es="""
@@ -47,8 +47,8 @@ def _():
 
 
 @app.cell
-def _(kit, t, validation):
-    which = kit.mo.ui.slider(0, len(validation) - 1, value=5, label=t.pick("imagen", "image"), show_value=True)
+def _(t, validation):
+    which = t.slider(0, len(validation) - 1, value=5, es="imagen", en="image")
     which
     return (which,)
 
@@ -66,7 +66,7 @@ def _(data, detectors, draw_detections, runs, t, validation, which):
         ),
         width=330,
     )  # fmt: skip
-    return (maps,)
+    return
 
 
 @app.cell(hide_code=True)
@@ -125,7 +125,7 @@ def _(t):
 
 
 @app.cell
-def _(data, maps, np):
+def _(data, np):
     import cv2
     import torch
 
@@ -219,8 +219,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    freeze = kit.mo.ui.slider(0, 7, value=2, label=t.pick("etapas congeladas", "frozen stages"), show_value=True)
+def _(t):
+    freeze = t.slider(0, 7, value=2, es="etapas congeladas", en="frozen stages")
     freeze
     return (freeze,)
 

@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.16",
         es="""
@@ -47,13 +47,16 @@ def _():
 
 
 @app.cell
-def _(kit, t):
-    how = kit.mo.ui.radio(
-        {t.pick("por grupos (el fondo)", "by groups (the ground)"): "groups",
-         t.pick("imagen por imagen, al azar", "image by image, at random"): "images"},
-        value=t.pick("imagen por imagen, al azar", "image by image, at random"),
-        label=t.pick("separar", "split"),
-    )  # fmt: skip
+def _(t):
+    how = t.radio(
+        {
+            "groups": ("por grupos (el fondo)", "by groups (the ground)"),
+            "images": ("imagen por imagen, al azar", "image by image, at random"),
+        },
+        value="images",
+        es="separar",
+        en="split",
+    )
     how
     return (how,)
 
@@ -215,15 +218,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    square = kit.mo.ui.slider(
-        32,
-        320,
-        step=32,
-        value=96,
-        label=t.pick("lado del cuadrado (--size)", "side of the square (--size)"),
-        show_value=True,
-    )
+def _(t):
+    square = t.slider(32, 320, step=32, value=96, es="lado del cuadrado (--size)", en="side of the square (--size)")
     square
     return (square,)
 

@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.17",
         es="""
@@ -48,19 +48,26 @@ def _():
 
 @app.cell
 def _(kit, t):
-    kind = kit.mo.ui.dropdown(
-        {t.pick("oscurecer", "darken"): "dark", t.pick("cambiar el tono", "shift the hue"): "hue",
-         t.pick("desenfocar", "blur"): "blur", t.pick("ruido", "noise"): "noise",
-         t.pick("encoger", "shrink"): "small", t.pick("reflejar y girar 180°", "turn by 180°"): "turn"},
-        value=t.pick("oscurecer", "darken"), label=t.pick("perturbación", "perturbation"),
-    )  # fmt: skip
-    strength = kit.mo.ui.slider(0, 1, step=0.05, value=0.5, label=t.pick("fuerza", "strength"), show_value=True)
+    kind = t.dropdown(
+        {
+            "dark": ("oscurecer", "darken"),
+            "hue": ("cambiar el tono", "shift the hue"),
+            "blur": ("desenfocar", "blur"),
+            "noise": ("ruido", "noise"),
+            "small": ("encoger", "shrink"),
+            "turn": ("girar 180°", "turn by 180°"),
+        },
+        value="dark",
+        es="perturbación",
+        en="perturbation",
+    )
+    strength = t.slider(0, 1, step=0.05, value=0.5, es="fuerza", en="strength")
     kit.mo.hstack([kind, strength], justify="start")
     return kind, strength
 
 
 @app.cell
-def _(average_precision, cv2, detector, kind, np, strength, validation):
+def _(average_precision, cv2, detector, np, validation):
     def perturbed(sample, kind, strength):
         """Return the image and its boxes, perturbed; light does not move boxes, geometry does."""
         image, objects = sample.image, sample.detections

@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.18",
         es="""
@@ -49,11 +49,13 @@ def _():
 
 @app.cell
 def _(kit, t):
-    part = kit.mo.ui.dropdown(
-        {t.pick("pérdida de clase", "class loss"): "class", t.pick("pérdida de caja", "box loss"): "box"},
-        value=t.pick("pérdida de caja", "box loss"), label=t.pick("curva", "curve"),
-    )  # fmt: skip
-    smooth = kit.mo.ui.slider(0, 0.95, step=0.05, value=0.6, label=t.pick("suavizado", "smoothing"), show_value=True)
+    part = t.dropdown(
+        {"class": ("pérdida de clase", "class loss"), "box": ("pérdida de caja", "box loss")},
+        value="box",
+        es="curva",
+        en="curve",
+    )
+    smooth = t.slider(0, 0.95, step=0.05, value=0.6, es="suavizado", en="smoothing")
     kit.mo.hstack([part, smooth], justify="start")
     return part, smooth
 
@@ -192,13 +194,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    decay = kit.mo.ui.slider(
-        steps=[0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998],
-        value=0.95,
-        label=t.pick("d (--ema)", "d (--ema)"),
-        show_value=True,
-    )
+def _(t):
+    decay = t.slider(steps=[0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998], value=0.95, es="d (--ema)", en="d (--ema)")
     decay
     return (decay,)
 

@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "2.19",
         es="""
@@ -47,15 +47,8 @@ def _():
 
 
 @app.cell
-def _(card, kit, t):
-    threshold = kit.mo.ui.slider(
-        0.02,
-        0.9,
-        step=0.02,
-        value=round(card.threshold / 0.02) * 0.02,
-        label=t.pick("umbral", "threshold"),
-        show_value=True,
-    )
+def _(card, t):
+    threshold = t.slider(0.02, 0.9, step=0.02, value=round(card.threshold / 0.02) * 0.02, es="umbral", en="threshold")
     threshold
     return (threshold,)
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.1",
         es="""
@@ -34,10 +34,8 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    mix = kit.mo.ui.slider(
-        0, 100, step=5, value=50, label=t.pick("imagen → clases, %", "image → classes, %"), show_value=True
-    )
-    number = kit.mo.ui.slider(0, 11, value=2, label=t.pick("escena", "scene"), show_value=True)
+    mix = t.slider(0, 100, step=5, value=50, es="imagen → clases, %", en="image → classes, %")
+    number = t.slider(0, 11, value=2, es="escena", en="scene")
     kit.mo.hstack([mix, number], justify="start")
     return mix, number
 
@@ -122,8 +120,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    threshold = kit.mo.ui.slider(0, 255, value=90, label=t.pick("umbral", "threshold"), show_value=True)
+def _(t):
+    threshold = t.slider(0, 255, value=90, es="umbral", en="threshold")
     threshold
     return (threshold,)
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.2",
         es="""
@@ -33,15 +33,16 @@ def _(kit, language):
 
 
 @app.cell
-def _(kit, t):
-    kind = kit.mo.ui.radio(
-        options={
-            t.pick("semántica", "semantic"): "semantic",
-            t.pick("de instancias", "instance"): "instance",
-            t.pick("panóptica", "panoptic"): "panoptic",
+def _(t):
+    kind = t.radio(
+        {
+            "semantic": ("semántica", "semantic"),
+            "instance": ("de instancias", "instance"),
+            "panoptic": ("panóptica", "panoptic"),
         },
-        value=t.pick("semántica", "semantic"),
-        inline=True,
+        value="semantic",
+        es="",
+        en="",
     )
     kind
     return (kind,)
@@ -134,7 +135,7 @@ def _(t):
 
 
 @app.cell
-def _(kit, np, t):
+def _(np, t):
     def components(region):
         numbers, count = np.zeros(region.shape, int), 0
         for start in zip(*np.nonzero(region), strict=True):
@@ -151,9 +152,7 @@ def _(kit, np, t):
                         front.append(place)
         return numbers, count
 
-    touching = kit.mo.ui.slider(
-        0, 90, value=40, label=t.pick("distancia entre dos discos", "distance of two discs"), show_value=True
-    )
+    touching = t.slider(0, 90, value=40, es="distancia entre dos discos", en="distance of two discs")
     touching
     return components, touching
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.3",
         es="""
@@ -34,8 +34,8 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    dilation = kit.mo.ui.slider(1, 8, value=2, label=t.pick("dilatación", "dilation"), show_value=True)
-    layers = kit.mo.ui.slider(1, 4, value=2, label=t.pick("capas", "layers"), show_value=True)
+    dilation = t.slider(1, 8, value=2, es="dilatación", en="dilation")
+    layers = t.slider(1, 4, value=2, es="capas", en="layers")
     kit.mo.hstack([dilation, layers], justify="start")
     return dilation, layers
 
@@ -177,12 +177,8 @@ def _(by_formula, measured, t):
 
 @app.cell
 def _(kit, t):
-    image_side = kit.mo.ui.slider(
-        128, 1024, step=128, value=1024, label=t.pick("lado de la imagen", "side of the image"), show_value=True
-    )
-    patch = kit.mo.ui.slider(
-        8, 32, step=8, value=16, label=t.pick("lado del parche", "side of the patch"), show_value=True
-    )
+    image_side = t.slider(128, 1024, step=128, value=1024, es="lado de la imagen", en="side of the image")
+    patch = t.slider(8, 32, step=8, value=16, es="lado del parche", en="side of the patch")
     kit.mo.hstack([image_side, patch], justify="start")
     return image_side, patch
 

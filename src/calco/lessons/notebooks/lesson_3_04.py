@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.4",
         es="""
@@ -175,8 +175,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    radius = kit.mo.ui.slider(1, 15, value=6, label=t.pick("radio", "radius"), show_value=True)
-    across = kit.mo.ui.slider(0, 31, value=16, label="x", show_value=True)
+    radius = t.slider(1, 15, value=6, es="radio", en="radius")
+    across = t.slider(0, 31, value=16, es="x", en="x")
     kit.mo.hstack([radius, across], justify="start")
     return across, radius
 

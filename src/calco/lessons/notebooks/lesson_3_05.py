@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.5",
         es="""
@@ -33,7 +33,7 @@ def _(kit, language):
 
 
 @app.cell
-def _(kit, t):
+def _(t):
     import numpy as np
 
     import calco
@@ -42,7 +42,7 @@ def _(kit, t):
 
     folder = scenes()
     splits = {split: segmenting.labelled(split) for split in ("train", "val", "test")}
-    number = kit.mo.ui.slider(0, len(splits["train"].names) - 1, value=5, label=t.pick("par", "pair"), show_value=True)
+    number = t.slider(0, len(splits["train"].names) - 1, value=5, es="par", en="pair")
     number
     return calco, folder, np, number, segmenting, splits
 

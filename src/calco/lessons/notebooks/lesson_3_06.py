@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.6",
         es="""
@@ -34,10 +34,8 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    alpha = kit.mo.ui.slider(
-        0, 100, value=55, step=5, label=t.pick("opacidad de la máscara, %", "opacity of the mask, %"), show_value=True
-    )
-    page = kit.mo.ui.slider(0, 11, value=0, label=t.pick("página", "page"), show_value=True)
+    alpha = t.slider(0, 100, value=55, step=5, es="opacidad de la máscara, %", en="opacity of the mask, %")
+    page = t.slider(0, 11, value=0, es="página", en="page")
     kit.mo.hstack([alpha, page], justify="start")
     return alpha, page
 
@@ -182,16 +180,14 @@ def _(t):
 
 
 @app.cell
-def _(kit, np, t):
+def _(np, t):
     from calco.annotations import read_annotations
     from calco.lessons.scenes import scenes
 
     areas = np.concatenate(
         [each.detections.areas() for each in read_annotations(scenes() / "annotations" / "train.json").records]
     )
-    limit = kit.mo.ui.slider(
-        200, 6000, step=200, value=1000, label=t.pick("área, píxeles", "area, pixels"), show_value=True
-    )
+    limit = t.slider(200, 6000, step=200, value=1000, es="área, píxeles", en="area, pixels")
     limit
     return areas, limit
 

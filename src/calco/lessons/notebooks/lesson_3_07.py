@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.7",
         es="""
@@ -34,15 +34,8 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    width = kit.mo.ui.slider(
-        4,
-        64,
-        step=4,
-        value=16,
-        label=t.pick("canales de la primera capa", "channels of the first layer"),
-        show_value=True,
-    )
-    depth = kit.mo.ui.slider(2, 5, value=4, label=t.pick("niveles", "levels"), show_value=True)
+    width = t.slider(4, 64, step=4, value=16, es="canales de la primera capa", en="channels of the first layer")
+    depth = t.slider(2, 5, value=4, es="niveles", en="levels")
     kit.mo.hstack([width, depth], justify="start")
     return depth, width
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.8",
         es="""
@@ -33,7 +33,7 @@ def _(kit, language):
 
 
 @app.cell
-def _(kit, t):
+def _(t):
     import numpy as np
     import torch
 
@@ -45,7 +45,7 @@ def _(kit, t):
     with torch.no_grad():
         outputs = {skips: net(images) for skips, (net, _) in runs.items()}
     found = {skips: logits.argmax(1).numpy() for skips, logits in outputs.items()}
-    number = kit.mo.ui.slider(0, len(validation.names) - 1, value=6, label=t.pick("escena", "scene"), show_value=True)
+    number = t.slider(0, len(validation.names) - 1, value=6, es="escena", en="scene")
     number
     return found, np, number, runs, segmenting, validation
 

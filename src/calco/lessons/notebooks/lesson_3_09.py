@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "3.9",
         es="""
@@ -32,8 +32,8 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    threshold = kit.mo.ui.slider(0.05, 0.95, step=0.05, value=0.5, label=t.pick("umbral", "threshold"), show_value=True)
-    number = kit.mo.ui.slider(0, 8, value=1, label=t.pick("escena de la prueba", "scene of the test"), show_value=True)
+    threshold = t.slider(0.05, 0.95, step=0.05, value=0.5, es="umbral", en="threshold")
+    number = t.slider(0, 8, value=1, es="escena de la prueba", en="scene of the test")
     kit.mo.hstack([threshold, number], justify="start")
     return number, threshold
 

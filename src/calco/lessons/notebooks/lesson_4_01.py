@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "4.1",
         es="""
@@ -43,13 +43,13 @@ def _():
 
 
 @app.cell
-def _(kit, t):
+def _(t):
     import numpy as np
 
     from calco.detection.lite import LiteDetector
 
     calco_weights = sum(p.numel() for p in LiteDetector(80).parameters()) / 1e6
-    log_axis = kit.mo.ui.switch(value=True, label=t.pick("eje logarítmico", "logarithmic axis"))
+    log_axis = t.switch(value=True, es="eje logarítmico", en="logarithmic axis")
     log_axis
     return calco_weights, log_axis, np
 
@@ -228,11 +228,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    size = kit.mo.ui.slider(
-        steps=[1, 3, 10, 34, 100, 300, 900, 4000, 9000, 32000], value=34,
-        label=t.pick("millones de pesos", "millions of weights"), show_value=True,
-    )  # fmt: skip
-    memory = kit.mo.ui.slider(4, 96, step=4, value=8, label=t.pick("memoria, GB", "memory, GB"), show_value=True)
+    size = t.slider(steps=[1, 3, 10, 34, 100, 300, 900, 4000, 9000, 32000], value=34, es="millones de pesos", en="millions of weights")  # fmt: skip
+    memory = t.slider(4, 96, step=4, value=8, es="memoria, GB", en="memory, GB")
     kit.mo.hstack([size, memory], justify="start")
     return memory, size
 

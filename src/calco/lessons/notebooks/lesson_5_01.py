@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "5.1",
         es="""
@@ -34,11 +34,9 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    centre = kit.mo.ui.slider(
-        -3, 3, step=0.5, value=2, label=t.pick("media de los datos", "mean of the data"), show_value=True
-    )
-    spread = kit.mo.ui.slider(0.3, 1.5, step=0.1, value=0.6, label=t.pick("desviación", "deviation"), show_value=True)
-    steps = kit.mo.ui.slider(0, 800, step=50, value=400, label=t.pick("pasos", "steps"), show_value=True)
+    centre = t.slider(-3, 3, step=0.5, value=2, es="media de los datos", en="mean of the data")
+    spread = t.slider(0.3, 1.5, step=0.1, value=0.6, es="desviación", en="deviation")
+    steps = t.slider(0, 800, step=50, value=400, es="pasos", en="steps")
     kit.mo.hstack([centre, spread, steps], justify="start", wrap=True)
     return centre, spread, steps
 
@@ -78,18 +76,7 @@ def _(centre, spread, steps):
 
 
 @app.cell
-def _(
-    centre,
-    discriminator,
-    generator,
-    kit,
-    losses,
-    math,
-    np,
-    spread,
-    t,
-    torch,
-):
+def _(centre, discriminator, generator, kit, losses, math, np, spread, t, torch):
     def bell(x, mean, deviation):
         return np.exp(-(((x - mean) / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi))
 
@@ -177,10 +164,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    offset = kit.mo.ui.slider(
-        0, 5, step=0.25, value=1, label=t.pick("distancia entre las medias", "distance of the means"), show_value=True
-    )
+def _(t):
+    offset = t.slider(0, 5, step=0.25, value=1, es="distancia entre las medias", en="distance of the means")
     offset
     return (offset,)
 

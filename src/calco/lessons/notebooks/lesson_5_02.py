@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "5.2",
         es="""
@@ -34,18 +34,9 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    lam = kit.mo.ui.slider(0, 10, step=0.25, value=1, label="λ", show_value=True)
-    share = kit.mo.ui.slider(
-        0.1,
-        0.9,
-        step=0.05,
-        value=0.6,
-        label=t.pick("parte de los objetivos claros", "share of light targets"),
-        show_value=True,
-    )
-    width = kit.mo.ui.slider(
-        0.05, 0.6, step=0.05, value=0.25, label=t.pick("ancho de cada moda", "width of each mode"), show_value=True
-    )
+    lam = t.slider(0, 10, step=0.25, value=1, es="λ", en="λ")
+    share = t.slider(0.1, 0.9, step=0.05, value=0.6, es="parte de los objetivos claros", en="share of light targets")
+    width = t.slider(0.05, 0.6, step=0.05, value=0.25, es="ancho de cada moda", en="width of each mode")
     kit.mo.hstack([lam, share, width], justify="start", wrap=True)
     return lam, share, width
 
@@ -130,10 +121,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    unsure = kit.mo.ui.slider(
-        0, 24, value=10, label=t.pick("no se sabe el lugar en ±píxeles", "place unknown by ±pixels"), show_value=True
-    )
+def _(t):
+    unsure = t.slider(0, 24, value=10, es="no se sabe el lugar en ±píxeles", en="place unknown by ±pixels")
     unsure
     return (unsure,)
 
@@ -183,10 +172,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    strided = kit.mo.ui.slider(
-        1, 5, value=3, label=t.pick("convoluciones de zancada 2", "convolutions of stride 2"), show_value=True
-    )
+def _(t):
+    strided = t.slider(1, 5, value=3, es="convoluciones de zancada 2", en="convolutions of stride 2")
     strided
     return (strided,)
 
@@ -249,10 +236,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    p = kit.mo.ui.slider(
-        0, 0.9, step=0.1, value=0.5, label=t.pick("probabilidad de dropout", "probability of dropout"), show_value=True
-    )
+def _(t):
+    p = t.slider(0, 0.9, step=0.1, value=0.5, es="probabilidad de dropout", en="probability of dropout")
     p
     return (p,)
 

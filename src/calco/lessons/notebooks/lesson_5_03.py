@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "5.3",
         es="""
@@ -99,10 +99,8 @@ def _(t):
 
 
 @app.cell
-def _(kit, t):
-    reds = kit.mo.ui.slider(
-        0, 100, step=5, value=50, label=t.pick("objetos rojos, %", "red objects, %"), show_value=True
-    )
+def _(t):
+    reds = t.slider(0, 100, step=5, value=50, es="objetos rojos, %", en="red objects, %")
     reds
     return (reds,)
 

@@ -15,7 +15,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "5.4",
         es="""
@@ -32,12 +32,10 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    size = kit.mo.ui.slider(
-        2, 32, step=2, value=14, label=t.pick("lado del hueco, píxeles", "side of the hole, pixels"), show_value=True
-    )
-    left = kit.mo.ui.slider(0, 63, value=24, label="x", show_value=True)
-    top = kit.mo.ui.slider(0, 63, value=24, label="y", show_value=True)
-    number = kit.mo.ui.slider(0, 8, value=2, label=t.pick("escena", "scene"), show_value=True)
+    size = t.slider(2, 32, step=2, value=14, es="lado del hueco, píxeles", en="side of the hole, pixels")
+    left = t.slider(0, 63, value=24, es="x", en="x")
+    top = t.slider(0, 63, value=24, es="y", en="y")
+    number = t.slider(0, 8, value=2, es="escena", en="scene")
     kit.mo.hstack([size, left, top, number], justify="start", wrap=True)
     return left, number, size, top
 

@@ -17,7 +17,7 @@ def _():
 
 @app.cell(hide_code=True)
 def _(kit, language):
-    t = kit.Texts(language.value)
+    t = kit.Texts(language)
     t.head(
         "5.5",
         es="""
@@ -34,12 +34,15 @@ def _(kit, language):
 
 @app.cell
 def _(kit, t):
-    style = kit.mo.ui.dropdown(
-        ["contour", "canny", "pencil", "xdog", "hatching"], value="canny", label=t.pick("estilo", "style")
+    style = t.dropdown(
+        {name: (name, name) for name in ("contour", "canny", "pencil", "xdog", "hatching")},
+        value="canny",
+        es="estilo",
+        en="style",
     )
-    thickness = kit.mo.ui.slider(0.4, 3, step=0.2, value=1.0, label=t.pick("grosor", "thickness"), show_value=True)
-    wobble = kit.mo.ui.slider(0, 0.05, step=0.005, value=0.0, label=t.pick("temblor", "wobble"), show_value=True)
-    number = kit.mo.ui.slider(0, 8, value=3, label=t.pick("escena", "scene"), show_value=True)
+    thickness = t.slider(0.4, 3, step=0.2, value=1.0, es="grosor", en="thickness")
+    wobble = t.slider(0, 0.05, step=0.005, value=0.0, es="temblor", en="wobble")
+    number = t.slider(0, 8, value=3, es="escena", en="scene")
     kit.mo.hstack([style, thickness, wobble, number], justify="start", wrap=True)
     return number, style, thickness, wobble
 
@@ -133,8 +136,8 @@ def _(t):
 
 @app.cell
 def _(kit, t):
-    sigma = kit.mo.ui.slider(0.5, 4, step=0.5, value=1.5, label="σ", show_value=True)
-    cut = kit.mo.ui.slider(0.02, 0.5, step=0.02, value=0.12, label=t.pick("umbral", "threshold"), show_value=True)
+    sigma = t.slider(0.5, 4, step=0.5, value=1.5, es="σ", en="σ")
+    cut = t.slider(0.02, 0.5, step=0.02, value=0.12, es="umbral", en="threshold")
     kit.mo.hstack([sigma, cut], justify="start")
     return cut, sigma
 
