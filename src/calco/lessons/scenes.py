@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-import calco
 from calco import imaging
 from calco.data.config import PrepareConfig
 from calco.data.prepare import prepare
@@ -47,7 +46,7 @@ def data_folder() -> Path:
 @functools.cache
 def _code() -> str:
     """Return a digest of Calco's code and version without the notebooks, which only show what it makes."""
-    return digest(*sorted(set(Path(calco.__file__).parent.rglob("*.py")) - set(NOTEBOOKS.glob("*.py"))))
+    return digest(*sorted(set(Path(__file__).parents[1].rglob("*.py")) - set(NOTEBOOKS.glob("*.py"))))
 
 
 def kept(name: str, settings: Any) -> Path:
