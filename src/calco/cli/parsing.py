@@ -102,7 +102,8 @@ def _described(
         texts |= _field_texts(base.__module__).get(base.__qualname__, {}) if is_dataclass(base) else {}
     members: list[tuple[str, Any, Any]] = []
     num_hidden = 0
-    for each in fields(kind):
+    own = vars(kind).get("__annotations__", {})
+    for each in sorted(fields(kind), key=lambda each: each.name not in own):  # what it shares with others comes last
         hint, value = hints[each.name], each.default
         markers = getattr(hint, "__metadata__", ())
         if default is not None:

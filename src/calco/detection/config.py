@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.data.config import Kind, SourceConfig, SplitConfig
 from calco.errors import CalcoError, UsageError
 from calco.records import check_numbers
-from calco.video.names import is_video, seconds_of
+from calco.video.names import LIVE_RANGES, LiveConfig, is_video, seconds_of
 
 Format = Literal["drawn", "jsonl", "coco", "csv"]
 Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
@@ -51,7 +51,7 @@ def check_lite(width: object, depth: object) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig:
+class PredictConfig(LiveConfig):
     """Detector, sources, outputs and options of a prediction."""
 
     model: Annotated[str, Positional, arg(metavar="MODEL")] = ""
@@ -113,26 +113,8 @@ class PredictConfig:
     to: str = ""
     """Time at which to end in videos."""
 
-    live: bool = False
-    """Play a video, or the stream at an http address: always its newest image, others are dropped and counted."""
-
     window: bool = False
     """Show live images in a window; q closes it."""
-
-    page: int | None = None
-    """Port of this machine on which a browser shows live images; 0 for any that is free."""
-
-    size: str | None = None
-    """Image size to request from the camera, such as 1280x720; of a pipe, the size of its bare RGB images."""
-
-    rate: float = 0.0
-    """Frames per second to request from the camera, or of the bare images in a pipe."""
-
-    patience: float = 60.0
-    """Seconds to wait for a lost camera; 0 for ever."""
-
-    seconds: float = 0.0
-    """Seconds after which live images stop; 0 for never."""
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -141,10 +123,8 @@ class PredictConfig:
             raise UsageError("no SOURCE is named; name images, videos or folders, or camera")
         if not self.format:
             raise UsageError(f"--format names nothing to write; choose among {', '.join(FORMATS)}")
-        endless = (0, 10**9)
         check_numbers(
-            self, threshold=(0, 1), slice=(0, 1 << 20), batch=(1, 65_536), scale=(0, 20), page=(0, 65_535),
-            rate=(0, 1000), patience=endless, seconds=endless,
+            self, threshold=(0, 1), slice=(0, 1 << 20), batch=(1, 65_536), scale=(0, 20), **LIVE_RANGES
         )  # fmt: skip
         if not self.scale:
             raise UsageError("scale is 0; give a factor such as 0.5 or 2")

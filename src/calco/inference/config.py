@@ -9,11 +9,12 @@ from tyro.conf import Positional, arg
 from calco.errors import UsageError
 from calco.networks.config import MOST_STEPS
 from calco.records import check_numbers
+from calco.video.names import LiveConfig
 from calco.work import Engine, Name
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslateConfig:
+class TranslateConfig(LiveConfig):
     """Translate an image or a folder of images, videos, or live what a camera sees."""
 
     model: Annotated[str | Path, Positional, arg(metavar="MODEL")]
@@ -113,26 +114,8 @@ class TranslateConfig:
     steady: bool = False
     """Reduce the flicker of a video by following its motion."""
 
-    live: bool = False
-    """Play a video, or the stream at an http address: always show its newest image; drop and count the others."""
-
     window: bool = False
     """Show live images in a window; q closes it."""
-
-    page: Annotated[int | None, arg(metavar="PORT")] = None
-    """Show live images in a browser, on this port of this machine; 0 for any that is free."""
-
-    size: Annotated[str | None, arg(metavar="WIDTHxHEIGHT")] = None
-    """Size of images to ask the camera for, such as 1280x720; of a pipe, the size of its bare RGB images."""
-
-    rate: float = 0.0
-    """Frames per second to ask the camera for, or those of bare images in a pipe."""
-
-    patience: float = 60.0
-    """Seconds for which to look for a lost camera; 0 for ever."""
-
-    seconds: float = 0.0
-    """Seconds after which live translation stops; 0 for never."""
 
     def __post_init__(self) -> None:
         """Check the numbers, the engine and the options of the overlay."""

@@ -1,13 +1,19 @@
-"""What names mean: videos, folders of results, times as a user writes them."""
+"""What configurations know of videos: names, times as a user writes them, and the options of live images."""
 
 import contextlib
 import os
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from tyro.conf import arg
 
 from calco.errors import CalcoError, printable
 from calco.files import make_folder
+
+LIVE_RANGES: Final = {"page": (0, 65_535), "rate": (0, 1000), "patience": (0, 10**9), "seconds": (0, 10**9)}
+"""Least and largest values of the numbers in `LiveConfig`."""
 
 VIDEO_SUFFIXES: Final = frozenset({
     ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".mpv",
@@ -15,6 +21,29 @@ VIDEO_SUFFIXES: Final = frozenset({
     ".ogv", ".ogm", ".3gp", ".3g2", ".y4m", ".mxf", ".gxf", ".nut", ".ivf", ".dv", ".dif", ".rm", ".rmvb", ".mjpg",
     ".mjpeg", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".obu", ".wtv", ".amv", ".fli", ".flc", ".apng",
 })  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveConfig:
+    """Options of live images, which translation, detection and watch share."""
+
+    live: bool = False
+    """Play a video, or the stream at an http address: always show its newest image; drop and count the others."""
+
+    page: Annotated[int | None, arg(metavar="PORT")] = None
+    """Show live images in a browser, on this port of this machine; 0 for any that is free."""
+
+    size: Annotated[str | None, arg(metavar="WIDTHxHEIGHT")] = None
+    """Size of images to ask the camera for, such as 1280x720; of a pipe, the size of its bare RGB images."""
+
+    rate: float = 0.0
+    """Frames per second to ask the camera for, or those of bare images in a pipe."""
+
+    patience: float = 60.0
+    """Seconds for which to look for a lost camera; 0 for ever."""
+
+    seconds: float = 0.0
+    """Seconds after which live images end; 0 for never."""
 
 
 def is_video(name: str) -> bool:

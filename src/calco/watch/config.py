@@ -7,6 +7,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.errors import UsageError
 from calco.records import check_numbers
+from calco.video.names import LIVE_RANGES, LiveConfig
 
 _MOST: Final = 10**9  # seconds, frames
 
@@ -37,7 +38,7 @@ class TrackConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatchConfig:
+class WatchConfig(LiveConfig):
     """Watches a video or a camera: finds, tracks and paints objects, checks rules, and reports events."""
 
     source: Annotated[str, Positional, arg(metavar="VIDEO_OR_CAMERA")] = ""
@@ -112,24 +113,6 @@ class WatchConfig:
     overwrite: bool = False
     """Starts again if the folder holds a watch; its events, crops and video are removed."""
 
-    live: bool = False
-    """Plays a video at its own pace as if it were a camera: always the newest frame, others are dropped."""
-
-    page: int | None = None
-    """Live, shows the annotated frames in a browser, on this port of this machine; 0 for any that is free."""
-
-    size: str | None = None
-    """Size requested from the camera, such as 1280x720; for a pipe, the size of its raw RGB images."""
-
-    rate: float = 0.0
-    """Frames per second requested from the camera; for a pipe, those of its raw RGB images."""
-
-    patience: float = 60.0
-    """Seconds for which a lost camera is looked for; 0 for ever."""
-
-    seconds: float = 0.0
-    """Live, stops after so many seconds; 0 for never."""
-
     device: str = "auto"
     """cpu, cuda, or auto for the GPU where there is one."""
 
@@ -149,9 +132,9 @@ class WatchConfig:
         """Check what can be checked without reading anything."""
         count, limit, positive = (1, _MOST), (0, _MOST), (0.001, _MOST)
         check_numbers(
-            self, page=(0, 65_535), rate=(0, 1000), every=count, paint_every=count, paint_most=count, loops=count,
-            hook_seconds=positive, video_minutes=(0.1, _MOST), patience=limit, seconds=limit, keep_hours=limit,
-            hook_retries=(0, 20), margin=(0, 2), score=(0, 1),
+            self, every=count, paint_every=count, paint_most=count, loops=count,
+            hook_seconds=positive, video_minutes=(0.1, _MOST), keep_hours=limit,
+            hook_retries=(0, 20), margin=(0, 2), score=(0, 1), **LIVE_RANGES,
         )  # fmt: skip
         if self.hook and self.webhook:
             raise UsageError("hook and webhook are both given; choose one of them")
