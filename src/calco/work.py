@@ -22,7 +22,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+
+from tyro.conf import arg
 
 from calco.errors import CalcoError, MissingExtraError
 
@@ -60,11 +62,25 @@ class Engine:
         if self.address and self.name != "ray":
             raise CalcoError(f"--address {self.address} is a Ray cluster's; add --engine ray, or leave it out")
 
-    @classmethod
-    def of(cls, name: Name, jobs: int | None, address: str) -> "Engine":
-        """Return the engine of a command; without a number of jobs one process, or with Ray one per core."""
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Options of commands whose workers load a model."""
+
+    engine: Name = "local"
+    """local: this process, or several with --jobs; ray: Ray Data."""
+
+    address: str = ""
+    """Address of a Ray cluster (auto, ray://host:10001, host:6379); by default a Ray of its own on this machine."""
+
+    jobs: Annotated[int | None, arg(metavar="INT")] = None
+    """Processes that load the model; 0 for one per core. By default this process alone; with Ray one per core."""
+
+    def workers(self) -> Engine:
+        """Return the engine, checked."""
         # One process with all cores is the fastest that one machine can do with a model: more only when asked for.
-        return cls(name=name, jobs=(1 if name == "local" else 0) if jobs is None else jobs, address=address)
+        jobs = (1 if self.engine == "local" else 0) if self.jobs is None else self.jobs
+        return Engine(name=self.engine, jobs=jobs, address=self.address)
 
 
 def results(

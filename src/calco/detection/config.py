@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.data.config import Kind, SourceConfig, SplitConfig
 from calco.errors import CalcoError, UsageError
 from calco.records import check_numbers
-from calco.video.names import LIVE_RANGES, LiveConfig, is_video, seconds_of
+from calco.video.names import LIVE_RANGES, LiveOptions, is_video, seconds_of
 
 Format = Literal["drawn", "jsonl", "coco", "csv"]
 Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
@@ -51,7 +51,7 @@ def check_lite(width: object, depth: object) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(LiveConfig):
+class PredictConfig(LiveOptions):
     """Detector, sources, outputs and options of a prediction."""
 
     model: Annotated[str, Positional, arg(metavar="MODEL")] = ""

@@ -10,11 +10,11 @@ from calco.data.config import Kind
 from calco.errors import UsageError
 from calco.networks.config import MOST_STEPS
 from calco.records import check_numbers
-from calco.work import Engine, Name
+from calco.work import EngineOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(EngineOptions):
     """Score a model beside baselines, at the size of its training; write scores.json and report.html."""
 
     model: Annotated[str | Path, Positional, arg(metavar="MODEL")]
@@ -80,15 +80,6 @@ class EvaluateConfig:
     allow_code: bool = False
     """Run the code of a custom recipe although nobody has named it on this machine."""
 
-    engine: Name = "local"
-    """local: this process, or several with --jobs; ray: Ray Data."""
-
-    address: str = ""
-    """Address of a Ray cluster (auto, ray://host:10001, host:6379); by default a Ray of its own on this machine."""
-
-    jobs: Annotated[int | None, arg(metavar="INT")] = None
-    """Processes that load the model; 0 for one per core. By default this process alone; with Ray one per core."""
-
     def __post_init__(self) -> None:
         """Check the numbers and the engine."""
         check_numbers(self, steps=(1, MOST_STEPS))
@@ -97,10 +88,6 @@ class EvaluateConfig:
             if self.judge is None and getattr(self, name) != default:
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option} goes with --judge, and none is named; name one, or leave {option} out")
-
-    def workers(self) -> Engine:
-        """Return where the images are scored."""
-        return Engine.of(self.engine, self.jobs, self.address)
 
 
 @dataclass(frozen=True, kw_only=True)

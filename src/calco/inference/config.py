@@ -9,12 +9,12 @@ from tyro.conf import Positional, arg
 from calco.errors import UsageError
 from calco.networks.config import MOST_STEPS
 from calco.records import check_numbers
-from calco.video.names import LiveConfig
-from calco.work import Engine, Name
+from calco.video.names import LiveOptions
+from calco.work import EngineOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslateConfig(LiveConfig):
+class TranslateConfig(LiveOptions, EngineOptions):
     """Translate an image or a folder of images, videos, or live what a camera sees."""
 
     model: Annotated[str | Path, Positional, arg(metavar="MODEL")]
@@ -83,15 +83,6 @@ class TranslateConfig(LiveConfig):
     shard_images: int = 1000
     """Largest number of images in a tar file."""
 
-    engine: Name = "local"
-    """local: this process, or several with --jobs; ray: Ray Data."""
-
-    address: str = ""
-    """Address of a Ray cluster (auto, ray://host:10001, host:6379); by default a Ray of its own on this machine."""
-
-    jobs: Annotated[int | None, arg(metavar="INT")] = None
-    """Processes that load the model; 0 for one per core. By default this process alone; with Ray one per core."""
-
     codec: Annotated[str | None, arg(metavar="CODEC")] = None
     """Video codec: h264, h265, vp9 or av1; by default vp9 in .webm and h264 elsewhere."""
 
@@ -124,10 +115,6 @@ class TranslateConfig(LiveConfig):
         given = [name for name in ("alpha", "contour") if getattr(self, name) is not None]
         if given and not self.overlay:
             raise UsageError(f"--{given[0]} configures --overlay; add --overlay, or leave it out")
-
-    def workers(self) -> Engine:
-        """Return where the images are translated."""
-        return Engine.of(self.engine, self.jobs, self.address)
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from calco.errors import CalcoError, printable
 from calco.files import make_folder
 
 LIVE_RANGES: Final = {"page": (0, 65_535), "rate": (0, 1000), "patience": (0, 10**9), "seconds": (0, 10**9)}
-"""Least and largest values of the numbers in `LiveConfig`."""
+"""Least and largest values of the numbers in `LiveOptions`."""
 
 VIDEO_SUFFIXES: Final = frozenset({
     ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".mpv",
@@ -24,7 +24,7 @@ VIDEO_SUFFIXES: Final = frozenset({
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveConfig:
+class LiveOptions:
     """Options of live images, which translation, detection and watch share."""
 
     live: bool = False

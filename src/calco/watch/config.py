@@ -7,7 +7,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.errors import UsageError
 from calco.records import check_numbers
-from calco.video.names import LIVE_RANGES, LiveConfig
+from calco.video.names import LIVE_RANGES, LiveOptions
 
 _MOST: Final = 10**9  # seconds, frames
 
@@ -38,7 +38,7 @@ class TrackConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatchConfig(LiveConfig):
+class WatchConfig(LiveOptions):
     """Watches a video or a camera: finds, tracks and paints objects, checks rules, and reports events."""
 
     source: Annotated[str, Positional, arg(metavar="VIDEO_OR_CAMERA")] = ""
