@@ -30,6 +30,17 @@ def requires(found: object, what: str, remedy: str) -> None:
         pytest.skip(f"{what} is missing; {remedy}")
 
 
+@contextlib.contextmanager
+def numpys_own_generator_rests() -> Iterator[None]:
+    """Checks that NumPy's global generator, which nothing may use, stays as it is."""
+    import numpy as np
+
+    state = np.random.get_state
+    before = state()[1].tobytes()
+    yield
+    assert state()[1].tobytes() == before
+
+
 NO_SMALL_DISK = BEYOND + "the right to mount a small disk"
 
 
