@@ -176,7 +176,7 @@ def _mariadb(url: str, parts: ParseResult) -> Any:
     if not database:
         raise CalcoError(f"{shown} names no database; add it at the end: {shown.rstrip('/')}/crime")
 
-    class MariaDB(Backend):  # type: ignore[misc]
+    class MariaDB(Backend):  # type: ignore[misc]  # Ibis ships no types
         def _post_connect(self) -> None:
             """Leave the time zone of the session: the tables hold dates, not times."""
 

@@ -51,7 +51,8 @@ def portable(network: nn.Module) -> nn.Module:
     _fold(made)
     for name, conv in [(name, part) for name, part in made.named_modules() if isinstance(part, SameConv)]:
         made.set_submodule(name, for_even_sides(conv))
-    return made.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
+    made.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch names no such overload
+    return made
 
 
 def _fold(module: nn.Module) -> None:
