@@ -102,8 +102,9 @@ def _described(
         texts |= _field_texts(base.__module__).get(base.__qualname__, {}) if is_dataclass(base) else {}
     members: list[tuple[str, Any, Any]] = []
     num_hidden = 0
-    own = vars(kind).get("__annotations__", {})
-    for each in sorted(fields(kind), key=lambda each: each.name not in own):  # what it shares with others comes last
+    # Options that verbs share, of classes such as `LiveOptions`, come last.
+    shared = {each.name for base in kind.__bases__ if base.__name__.endswith("Options") for each in fields(base)}
+    for each in sorted(fields(kind), key=lambda each: each.name in shared):
         hint, value = hints[each.name], each.default
         markers = getattr(hint, "__metadata__", ())
         if default is not None:
