@@ -10,6 +10,7 @@ from calco.detection.lite import LiteDetector
 from calco.detection.network import TargetObjects
 from calco.networks.cpu import depthwise, pointwise, prefer_onednn, relu6_
 from calco.networks.cpu.packed import PackedConv
+from calco.networks.cpu.shares import in_shares
 from calco.networks.efficientnet_lite import InvertedResidual, SameConv
 from calco.networks.machine import has_bfloat16
 
@@ -210,3 +211,44 @@ def test_frozen_stages_follow_weights_that_are_loaded() -> None:
     network.load_state_dict(other.state_dict())
     torch.testing.assert_close(network.raw(images)[0], other.raw(images)[0])
     assert not torch.allclose(network.raw(images)[0], before)
+
+
+@pytest.mark.parametrize("frozen", [0, 2, 5, 7])
+def test_threads_share_the_images_of_a_detector(frozen: int) -> None:
+    torch.manual_seed(0)
+    network = LiteDetector(2, width=16, depth=1).train()
+    network.freeze(frozen)
+    network.to(memory_format=torch.channels_last)
+    images = torch.rand(3, 3, 64, 64).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
+    objects = [TargetObjects(torch.tensor([0]), torch.tensor([[0.5, 0.5, 0.4, 0.3]]), torch.zeros(0, 4))] * 3
+    learned, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            other = copy.deepcopy(network)
+            losses = other.losses(images, objects)
+            torch.stack(list(losses.values())).sum().backward()
+            gradients = {name: each.grad for name, each in other.named_parameters() if each.grad is not None}
+            learned.append((losses, gradients, other.state_dict()))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    (alone, expected, state), (shared, found, theirs), (_, again, _) = learned
+    torch.testing.assert_close(shared, alone, rtol=1e-5, atol=1e-5)
+    assert found.keys() == expected.keys()
+    one, two = (torch.cat([named[name].flatten() for name in expected]) for named in (found, expected))
+    assert (one - two).norm() < 1e-4 * one.norm()
+    torch.testing.assert_close(state, theirs, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(again[name], each) for name, each in found.items())
+
+
+def test_an_error_of_one_share_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+    def fails(x: torch.Tensor) -> list[torch.Tensor]:
+        if x[0, 0] == 1:
+            raise ValueError("the second share")
+        return [x]
+
+    with pytest.raises(ValueError, match="the second share"):
+        in_shares(fails, [torch.tensor([[0.0], [1.0]])], [])

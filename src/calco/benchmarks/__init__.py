@@ -86,7 +86,7 @@ class Sizes:
     crime_rows: int = 2_000_000
     photographs: int = 240  # files for the build
     photograph_wh: tuple[int, int] = (640, 480)
-    scored: int = 24  # images of `size` in an evaluation
+    scored: int = 100  # images of `size` in an evaluation
     exact_size: int = 64  # side of the images of the loss curves
     exact_filters: int = 16
     exact_steps: int = 300

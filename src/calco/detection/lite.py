@@ -17,6 +17,7 @@ from calco.detection.config import check_lite
 from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.networks.cpu import depthwise, learning_dtype
 from calco.networks.cpu.packed import packed
+from calco.networks.cpu.shares import in_shares
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 
 TOP: Final = 10
@@ -244,7 +245,7 @@ class LiteDetector(DetectionNetwork):
             part.eval()
         return self
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
+    def _maps(self, images: Tensor) -> Sequence[Tensor]:
         """Return the backbone's maps; frozen parts record nothing for the backward pass."""
         fixed = self._fixed()
         dtype = learning_dtype(images) if self.training else None
@@ -252,17 +253,28 @@ class LiteDetector(DetectionNetwork):
             self._packed = _PackedStages.of(fixed, dtype, self._packed)
             fixed = self._packed.stages
             images = images.to(dtype)
-        x, maps = images, list[Tensor]()
-        for number, part in enumerate([*fixed, *[self.backbone.stem, *self.backbone.stages][len(fixed) :]], -1):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and number + 1 >= len(fixed)):
-                x = part(x)
-            if number in ENDS:
-                maps.append(x)
-        return [maps[place] for place in _USED]
+        parts = [*fixed, *[self.backbone.stem, *self.backbone.stages][len(fixed) :]]
+
+        def maps(x: Tensor) -> list[Tensor]:
+            found = list[Tensor]()
+            for number, part in enumerate(parts, -1):
+                with torch.set_grad_enabled(torch.is_grad_enabled() and number + 1 >= len(fixed)):
+                    x = part(x)
+                if number in ENDS:
+                    found.append(x)
+            return [found[place] for place in _USED]
+
+        # Norms that take the statistics of the batch need all of its images.
+        return in_shares(maps, [images], self.backbone.parameters()) if self.fixed_norms else maps(images)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the packed stages, which cannot be copied and are made again when they are needed."""
         return {**self.__dict__, "_packed": None}
+
+    def _heads(self, *maps: Tensor) -> list[Tensor]:
+        """Scores and distances at each pixel of each map, by turns."""
+        towers = ((self.naming, self.classes), (self.measuring, self.edges))
+        return [last(tower(features)) for features in maps for tower, last in towers]
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the head's output at each anchor point.
@@ -272,9 +284,11 @@ class LiteDetector(DetectionNetwork):
             and the stride of each, Q.
         """
         logits, boxes, places, strides = [], [], [], []
-        for number, features in enumerate(self.pyramid(self._maps(images))):
+        heads = (self.naming, self.classes, self.measuring, self.edges)
+        weights = [weight for part in heads for weight in part.parameters()]
+        found = in_shares(self._heads, self.pyramid(self._maps(images)), weights)
+        for number, (named, measured) in enumerate(zip(found[::2], found[1::2], strict=True)):
             stride = self.strides[number]
-            named, measured = self.classes(self.naming(features)), self.edges(self.measuring(features))
             height, width = named.shape[2:]
             where = _centres(height, width, stride, images.device)
             # In float32: half the digits would move edges by pixels.

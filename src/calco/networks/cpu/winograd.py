@@ -22,7 +22,7 @@ _POINTS: Final = {
     3: [Fraction(each) for each in ("0", "1", "-1", "1/2", "-2")],
     5: [Fraction(each) for each in ("0", "1", "-1", "1/2", "-1/2", "2", "-2")],
 }
-_TILES: Final = 256  # that are computed at once: what lies between the products stays in the processor's caches
+_TILES: Final = 64  # that are computed at once: what lies between the products stays in the processor's caches
 
 
 class WinogradConv:
