@@ -66,7 +66,10 @@ NAV: Final[tuple[tuple[Titles, tuple[tuple[str, Titles], ...]], ...]] = (
     )),
     (("Crime", "Crimen"), (("crime.md", ("Crime statistics", "Estadísticas de criminalidad")),)),
     (("Studio", "Estudio"), (("serve.md", ("The studio", "El estudio")),)),
-    (("Course", "Curso"), (("course.md", ("Course", "Curso")),)),
+    (("Course", "Curso"), (
+        ("course.md", ("Course", "Curso")),
+        ("notebooks.md", ("Notebooks", "Cuadernos")),
+    )),
     (("Reference", "Referencia"), (
         ("cli.md", ("Commands", "Órdenes")),
         ("api.md", ("Python", "Python")),

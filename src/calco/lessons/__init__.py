@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from calco.lessons.course import run_lessons as run_lessons
     from calco.lessons.outline import LESSONS as LESSONS
     from calco.lessons.outline import Lesson as Lesson
+    from calco.lessons.scenes import scenes as make_scenes
 
 _HOMES = {
     "ExportLessonsConfig": "calco.lessons.course", "LESSONS": "calco.lessons.outline",
     "Lesson": "calco.lessons.outline", "OpenLessonConfig": "calco.lessons.course",
     "RunLessonsConfig": "calco.lessons.course", "export_lessons": "calco.lessons.course",
-    "open_lesson": "calco.lessons.course", "run_lessons": "calco.lessons.course",
+    "make_scenes": "calco.lessons.scenes:scenes", "open_lesson": "calco.lessons.course",
+    "run_lessons": "calco.lessons.course",
 }  # fmt: skip
 __all__ = [
-    "LESSONS", "ExportLessonsConfig", "Lesson", "OpenLessonConfig", "RunLessonsConfig", "export_lessons", "open_lesson",
-    "run_lessons",
+    "LESSONS", "ExportLessonsConfig", "Lesson", "OpenLessonConfig", "RunLessonsConfig", "export_lessons", "make_scenes",
+    "open_lesson", "run_lessons",
 ]  # fmt: skip
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

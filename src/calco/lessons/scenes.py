@@ -62,7 +62,26 @@ def background(key: str, side: int = 256, *, seed: int = 0) -> Image:
     return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
 
 
-def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -> Path:
+def landscape(key: str, side: int = 256, *, seed: int = 0) -> Image:
+    """Return a sky over grass with a little noise, whose colours can be learned => `side` x `side` x 3 `uint8`."""
+    rng = generator(seed, 0, f"landscape {key}")
+    horizon = int(side * rng.uniform(0.3, 0.6))
+    ends = [[(90, 150, 225), (205, 225, 245)], [(135, 175, 80), (60, 110, 40)]]  # from top to bottom: of both parts
+    parts = [
+        np.linspace(*(np.array(end) + rng.uniform(-15, 15) for end in part), height)
+        for part, height in zip(ends, (horizon, side - horizon), strict=True)
+    ]
+    image = np.repeat(np.concatenate(parts)[:, None], side, axis=1) + rng.normal(0, 5, (side, side, 1))
+    return image.clip(0, 255).astype(np.uint8)
+
+
+GROUNDS: Final = {"soft": background, "landscape": landscape}
+"""What the objects of a scene stand on, by name."""
+
+
+def scenes(
+    count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0, ground: Literal["soft", "landscape"] = "soft"
+) -> Path:
     """Return a folder of scenes with objects on coloured grounds, and make it first where it is absent.
 
     `calco.prepare` pastes the drawings, so boxes and masks are exact. The same arguments give the same files.
@@ -72,11 +91,12 @@ def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -
         side: Height and width of an image, pixels.
         most: Most objects in an image.
         seed: Seed of all random numbers.
+        ground: What the objects stand on: soft random colours, or a landscape, whose colours can be learned.
 
     Returns:
         A folder with `images`, `masks` and `annotations` (COCO), which every verb of Calco takes.
     """
-    out = kept("scenes", [count, side, most, seed])
+    out = kept("scenes", [count, side, most, seed, ground])
     with shared(out.parent / f".{out.name}.lock"):  # another lesson may be making the same
         made = (out / "manifest.json").is_file()
         if made and sum(path.is_file() for path in (out / "images").rglob("*.png")) == count:
@@ -89,7 +109,7 @@ def scenes(count: int = 160, *, side: int = 192, most: int = 4, seed: int = 0) -
                 imaging.write(parts / "cutouts" / name / f"{each}.png", draw(svg, transparent=True))
         make_folder(parts / "grounds")
         for number in range(min(count, 60)):
-            imaging.write(parts / "grounds" / f"{number:03}.png", background(str(number), side, seed=seed))
+            imaging.write(parts / "grounds" / f"{number:03}.png", GROUNDS[ground](str(number), side, seed=seed))
         composite = CompositeConfig(cutouts=str(parts / "cutouts"), pasted=(1, most), cutout_size=(0.25, 0.5))
         prepare(
             PrepareConfig(

@@ -218,7 +218,11 @@ def learning_curves(
                 if step is not None and _is_number(step) and _is_number(value):
                     title, label = _family(kind, str(name), labels)
                     found.setdefault(title, {}).setdefault(label, []).append((float(step), float(value)))
-    order = sorted(found, key=lambda title: (title.startswith("Validation"), title.startswith("Discriminator"), title))
+    # A loss that is zero throughout has no part in the run, such as that of an adversary that there is not.
+    shown = (
+        t for t, curves in found.items() if t.startswith("Validation") or any(y for c in curves.values() for _, y in c)
+    )
+    order = sorted(shown, key=lambda title: (title.startswith("Validation"), title.startswith("Discriminator"), title))
     return [
         lines(
             said(title),

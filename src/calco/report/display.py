@@ -15,6 +15,7 @@ from calco.imaging import Image
 
 _GAP: Final = 6  # pixels between the images of a saved grid
 _HEIGHT: Final = 160  # pixels of an image on a notebook's page, at most
+_LEAST: Final = 96  # pixels to which a smaller one is enlarged
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ class Shown:
 def figure(image: Image, caption: str, height: int = _HEIGHT) -> str:
     """Return an image, HW3 `uint8`, with its caption as HTML for a notebook, at most so many pixels high."""
     data, caption = base64.b64encode(imaging.encode(image, ".png")).decode(), html.escape(caption)
+    size = f"max-height:{height}px;min-height:{_LEAST}px"
     return (
         '<figure style="display:inline-block;margin:4px;text-align:center">'
-        f'<img alt="{caption}" style="max-height:{height}px" src="data:image/png;base64,{data}"/>'
+        f'<img alt="{caption}" style="{size}" src="data:image/png;base64,{data}"/>'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
