@@ -66,11 +66,10 @@ def landscape(key: str, side: int = 256, *, seed: int = 0) -> Image:
     """Return a sky over grass with a little noise, whose colours can be learned => `side` x `side` x 3 `uint8`."""
     rng = generator(seed, 0, f"landscape {key}")
     horizon = int(side * rng.uniform(0.3, 0.6))
-    ends = [[(90, 150, 225), (205, 225, 245)], [(135, 175, 80), (60, 110, 40)]]  # from top to bottom: of both parts
-    parts = [
-        np.linspace(*(np.array(end) + rng.uniform(-15, 15) for end in part), height)
-        for part, height in zip(ends, (horizon, side - horizon), strict=True)
-    ]
+    tops = np.array([(90, 150, 225), (135, 175, 80)]) + rng.uniform(-15, 15, (2, 3))  # of sky and grass
+    ends = np.array([(205, 225, 245), (60, 110, 40)]) + rng.uniform(-15, 15, (2, 3))
+    heights = horizon, side - horizon
+    parts = [np.linspace(top, end, height) for top, end, height in zip(tops, ends, heights, strict=True)]
     image = np.repeat(np.concatenate(parts)[:, None], side, axis=1) + rng.normal(0, 5, (side, side, 1))
     return image.clip(0, 255).astype(np.uint8)
 
