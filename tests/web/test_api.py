@@ -194,7 +194,7 @@ def test_the_client_mirrors_calco_load(site: Site, runs: Path) -> None:
         repair = calco.load(runs / "scratches", device="cpu")
         np.testing.assert_array_equal(client.load("scratches")(image(), mask=mask), repair(image(), mask=mask))
         assert len(client.load("people").detect(image(), threshold=1.0)) == 0
-        with pytest.raises(CalcoError, match="refuses: no model 'other' is served"):
+        with pytest.raises(CalcoError, match="refuses: there is no model 'other'"):
             client.load("other")
     with pytest.raises(CalcoError, match="does not answer .*; start it with calco serve"):
         calco.Client("http://127.0.0.1:9").models()

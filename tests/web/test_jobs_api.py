@@ -210,7 +210,7 @@ def test_an_archive_that_may_do_harm_is_refused_in_the_clients_language(site: Si
         ({}, [("file", ("a.png", image_bytes()))], 422, "model: Field required"),
         ({"model": "faces", "speed": "3"}, [("file", ("a.png", image_bytes()))], 422, "speed: Extra inputs"),
         ({"model": "faces", "threshold": "0.5"}, [("file", ("a.png", image_bytes()))], 422, "threshold does not serve"),
-        ({"model": "faces"}, [("image", ("a.png", image_bytes()))], 422, "image is a file; it must be the other"),
+        ({"model": "faces"}, [("image", ("a.png", image_bytes()))], 422, "image is a file; it must be text"),
         ({"model": "faces", "file": "text"}, [("file", ("a.png", image_bytes()))], 422, "file is text"),
         ({"model": "faces"}, None, 415, "multipart/form-data"),
     ],

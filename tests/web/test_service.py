@@ -90,6 +90,28 @@ def test_many_people_get_the_images_of_calco_load(faces: Path, tmp_path: Path) -
     studio.close()
 
 
+def test_what_waits_for_one_model_goes_through_it_together_to_the_same_bits(faces: Path) -> None:
+    studio, alone, images = Studio([faces], device="cpu"), load(faces, device="cpu"), [image(seed=n) for n in range(7)]
+    studio.translate("faces-2", images[0])  # the network has loaded
+    network, held = studio._networks["faces-2"], Held()
+    studio._networks["faces-2"] = held  # type: ignore[assignment]
+    with ThreadPoolExecutor(7) as pool:
+        first = pool.submit(studio.translate, "faces-2", images[0])
+        while studio._asks or not studio.waiting():
+            time.sleep(0.01)
+        rounds = studio.counts.rounds
+        others = [pool.submit(studio.translate, "faces-2", each) for each in images[1:]]
+        while len(studio._asks) < 6:
+            time.sleep(0.01)
+        studio._networks["faces-2"] = network
+        held.go.set()
+        made = [each.result() for each in others]
+    assert first.done() and studio.counts.rounds == rounds + 2  # the first by itself, the six together
+    for given, done in zip(images[1:], made, strict=True):
+        np.testing.assert_array_equal(done, alone(given))
+    studio.close()
+
+
 def test_one_bad_request_spoils_no_other(tmp_path: Path) -> None:
     studio = Studio([make_translator(tmp_path / "scratches", "erase")], device="cpu")
     mask = np.ones((40, 50), np.bool_)

@@ -30,6 +30,7 @@ class RunSummary:
         score: Newest validation score, such as ("ST-LPIPS", 0.185), in three digits; None if there is none.
         best: Best one, with its step; empty until the run has ended.
         remark: What the end of the run says.
+        helps: What would help by that: minutes, pairs, or unclear.
     """
 
     state: Literal["training", "ended", "stopped"]
@@ -38,6 +39,7 @@ class RunSummary:
     score: tuple[str, float] | None
     best: str
     remark: str
+    helps: str
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], modified: float) -> RunSummary:
@@ -53,11 +55,13 @@ def summarise(rows: Sequence[Mapping[str, Any]], modified: float) -> RunSummary:
     best = _written(_score(metric, (end or {}).get("best")))
     if best and (step := (end or {}).get("best_step")) is not None:
         best += f" at step {step:,}"
+    helps = (end or {}).get("helps")
+    helps = helps if helps in ("minutes", "pairs") else "unclear"
     training = end is None and time.time() - modified < _QUIET
     return RunSummary(
         state="ended" if end is not None else "training" if training else "stopped",
         step=int(last.get("step", 0)), seconds=float(last.get("time", 0.0)), score=_score(newest, values.get(newest)),
-        best=best, remark=str((end or {}).get("remark", "")),
+        best=best, remark=str((end or {}).get("remark", "")), helps=helps,
     )  # fmt: skip
 
 

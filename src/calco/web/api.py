@@ -2,16 +2,16 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.requests import ClientDisconnect
 
 from calco.detection.prediction import as_rows
@@ -156,9 +156,16 @@ def problem(request: Request, error: Exception) -> Response:
     """Return the answer for an error that a request has caused."""
     if not isinstance(error, RefusedError):
         return JSONResponse({"detail": without_paths(str(error))}, 422)
-    is_spanish = choose_language(None, request.headers.get("accept-language")) == "es"
-    headers = {"Retry-After": str(error.seconds)} if error.seconds else {}
-    return JSONResponse({"detail": error.spanish if is_spanish else str(error)}, error.status, headers)
+    return refusal(request.headers, error)
+
+
+def refusal(asked: Headers, error: RefusedError, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the answer for a refusal in the language that the headers of the request prefer, and further headers."""
+    is_spanish = choose_language(None, asked.get("accept-language")) == "es"
+    again = {"Retry-After": str(error.seconds)} if error.seconds else {}
+    return JSONResponse(
+        {"detail": error.spanish if is_spanish else str(error)}, error.status, {**again, **(headers or {})}
+    )
 
 
 def api_routes(studio: Studio, metrics: Callable[[], str]) -> APIRouter:
@@ -184,9 +191,7 @@ def api_routes(studio: Studio, metrics: Callable[[], str]) -> APIRouter:
     @router.get("/models/{name}", responses={404: PROBLEMS[404], 422: PROBLEMS[422]})
     def model(name: str) -> Model:
         """Describe a model."""
-        if name not in studio.models:
-            raise HTTPException(404, f"no model {name[:60]!r} is served; {ROOT}/models lists those that are")
-        return _described(studio.models[name], studio.states()[name])
+        return _described(studio.find(name), studio.states()[name])
 
     @router.get("/metrics", response_class=PlainTextResponse)
     def numbers() -> PlainTextResponse:
@@ -280,7 +285,7 @@ async def _read(
         files = {name: base64.b64decode(values.pop(name)) for name in names if values.get(name) is not None}
         return fields.model_validate({name: values[name] for name in fields.model_fields}), files
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-        raise HTTPException(415, "the body must be multipart/form-data or application/json")
+        raise RefusedError("body", types="multipart/form-data, application/json")
     texts: dict[str, str] = {}
     parts: dict[str, bytes] = {}
     async with request.form(
@@ -290,11 +295,11 @@ async def _read(
             if name in names and isinstance(value, UploadFile):
                 parts[name] = await value.read()
             elif name in names or isinstance(value, UploadFile):
-                raise CalcoError(f"{name[:60]} is {'a file' if name not in names else 'text'}; it must be the other")
+                raise RefusedError("field_text" if name in names else "field_file", name=name[:60])
             else:
                 texts[name] = value
     if "image" not in parts:
-        raise CalcoError("image is missing; send the image's file in the field image")
+        raise RefusedError("field_missing", name="image")
     return checked(partial(fields.model_validate, texts)), parts
 
 

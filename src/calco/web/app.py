@@ -20,21 +20,20 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from calco.errors import CalcoError
 from calco.files import make_folder
 from calco.report.server import HostRule
 from calco.version import __version__
 from calco.web import ServeConfig
-from calco.web.api import ROOT, api_routes, problem, said
+from calco.web.api import ROOT, api_routes, problem, refusal, said
 from calco.web.dashboard import crime_routes
 from calco.web.jobs import Jobs
 from calco.web.jobs_api import jobs_routes
 from calco.web.pages import Pages
 from calco.web.refusals import RefusedError
 from calco.web.service import Studio
-from calco.web.texts import choose_language
 
 LOG = logging.getLogger(__name__)
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -200,7 +199,7 @@ class Guard:
         """Return the answer to a request that may not come in; None if it may."""
         headers = Headers(scope=scope)
         if not self._hosts.allows(headers.getlist("host")):
-            return _plain(403, "this studio is not known by that name; add it with --names")
+            return refusal(headers, RefusedError("host"))
         origin = headers.get("origin", "")
         # Forms of other sites reach this machine too; browsers say where they stand.
         if (
@@ -208,7 +207,7 @@ class Guard:
             and scope.get("method") not in ("GET", "HEAD")
             and not self._hosts.allows([origin.partition("//")[2]])
         ):
-            return _plain(403, "this request comes from a page of another site")
+            return refusal(headers, RefusedError("origin"))
         if not self._token:
             return None
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
@@ -224,8 +223,7 @@ class Guard:
             return answer
         if "text/html" in headers.get("accept", ""):
             return HTMLResponse(_DOOR, 401, {"WWW-Authenticate": "Bearer"})
-        said = "the token is missing or wrong; give the one that the terminal shows: Authorization: Bearer TOKEN"
-        return _plain(401, said, {"WWW-Authenticate": "Bearer"})
+        return refusal(headers, RefusedError("token"), {"WWW-Authenticate": "Bearer"})
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
@@ -281,10 +279,9 @@ class _Request:
         if self.status or self._is_gone:
             return
         if self._refused is not None:
-            headers = {"Retry-After": str(self._refused.seconds)} if self._refused.seconds else None
-            await self.refuse(_plain(self._refused.status, _in_language(self._scope, self._refused), headers))
+            await self.refuse(refusal(Headers(scope=self._scope), self._refused))
         elif self._is_faulty:
-            await self.refuse(_plain(500, "this is a fault of the studio; its terminal shows more"))
+            await self.refuse(refusal(Headers(scope=self._scope), RefusedError("fault")))
 
     async def refuse(self, answer: Response) -> None:
         """Answer in the place of the application, and read no more of the body."""
@@ -329,16 +326,6 @@ class _Request:
                 headers.setdefault("Cache-Control", "no-store")
         self.sent += len(message.get("body", b""))
         await self._send(message)
-
-
-def _plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer that people and programs can read: the JSON of the API."""
-    body = json.dumps({"detail": text}, ensure_ascii=False)
-    return PlainTextResponse(body, status, headers, media_type="application/json")
-
-
-def _in_language(scope: Scope, error: RefusedError) -> str:
-    return error.spanish if choose_language(None, Headers(scope=scope).get("accept-language")) == "es" else str(error)
 
 
 def _cookie(headers: Headers) -> str:
@@ -403,7 +390,7 @@ async def _not_allowed(request: Request, error: Exception) -> Response:
     path = getattr(request.scope.get("route"), "path", "")
     methods = [method.upper() for method in request.app.openapi()["paths"].get(path, {})]
     headers = {"Allow": ", ".join(methods)} if methods else getattr(error, "headers", None)
-    return _plain(405, "this address does not take that method; see the OpenAPI", headers)
+    return refusal(request.headers, RefusedError("method"), headers)
 
 
 def _document_token(app: FastAPI) -> None:

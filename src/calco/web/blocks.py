@@ -51,7 +51,7 @@ _OFFERED: Final[dict[str, tuple[str, ...]]] = {
     "many": ("threshold", "noise_seed", "overlay", "mask"), "camera": ("threshold", "opacity"),
 }  # fmt: skip
 """Pages => what can be chosen there for models that it serves: the fields of `JobOptions`, a mask, and how strong
-painted classes are shown."""
+painted classes are shown. Other pages have variants of models that use noise."""
 _ACCEPTED: Final = {"video": "video/*,.mkv,.gif,.webp", "many": "image/*,.tif,.tiff,.heic,.zip"}
 
 
@@ -134,7 +134,7 @@ def _image_page(page: JobPage, studio: Studio, default: Language) -> None:
             count: Any = 1
             if any(each.uses_noise for each in page.models) and job not in FOR_ANY_MODEL:
                 count = gr.Slider(1, _MOST_VARIANTS, 4 if job == "sketch" else 1, step=1, label=label("variants"),
-                                  info=label("variants_info"), elem_classes="controls")  # fmt: skip
+                                  info=label("variants_info"), elem_classes=["controls", "of-variants"])  # fmt: skip
                 named[count] = {"label": "variants", "info": "variants_info"}
             if job == "detect":
                 first = max(_LEAST_SCORE, page.models[0].threshold)
@@ -167,11 +167,11 @@ def _image_page(page: JobPage, studio: Studio, default: Language) -> None:
 
 def _choices(page: JobPage) -> dict[str, Any]:
     """Return what the stage of a page offers for each of its models: options of a job, a mask, classes to lay over."""
-    here = _OFFERED.get(page.job, ())
+    here = _OFFERED.get(page.job, ("variants",))
     offered: dict[str, dict[str, Any]] = {}
     for model in page.models:
         having = {*model.options, *(["mask"] if model.takes_mask else [])}
-        having |= {"opacity"} if "overlay" in having else set()
+        having |= {also for name, also in (("overlay", "opacity"), ("noise_seed", "variants")) if name in having}
         offered[model.name] = {"options": [name for name in here if name in having],
                                "threshold": max(_LEAST_SCORE, model.threshold)}  # fmt: skip
     options = [name for name in here if any(name in each["options"] for each in offered.values())]

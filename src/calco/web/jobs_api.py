@@ -15,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.types import Message, Receive, Scope, Send
 
-from calco.errors import CalcoError
 from calco.web.api import ONE_FILE, PROBLEMS, ROOT, checked, client_of, form_of
 from calco.web.jobs import Job, JobOptions, Jobs
 from calco.web.refusals import RefusedError
@@ -121,9 +120,11 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
         """Return the result, a video or a ZIP; parts of it by Range. It is deleted after its delivery."""
         job = jobs.get(id)
         if job.result is None:
-            is_over = job.state not in ("queued", "running")
-            message = _message(job, request) or f"the job is {job.state}"
-            raise HTTPException(410 if is_over else 404, message)
+            if job.state in ("queued", "running"):
+                raise RefusedError("no_result")
+            if not job.message:
+                raise RefusedError("cancelled")
+            raise HTTPException(410, _message(job, request))
         name = f"{job.model}-{id[:8]}{job.result.suffix}"
         return Delivered(job.result, MEDIA[job.result.suffix], name, partial(jobs.delivered, id))
 
@@ -135,7 +136,7 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
         """Return the objects that a detector has found in a video: a row for each, or a line of JSON for each frame."""
         job = jobs.get(id)
         if format not in job.boxes:
-            raise HTTPException(404, "the job has no table of boxes: only videos of a detector have one when done")
+            raise RefusedError("no_boxes")
         return FileResponse(job.boxes[format], media_type=_TABLES[format], filename=f"{job.model}-{id[:8]}.{format}")
 
     @router.get(
@@ -163,7 +164,7 @@ def _shown(job: Job) -> bytes:
     if job.preview is not None:
         with contextlib.suppress(OSError):  # removed meanwhile
             return job.preview.read_bytes()
-    raise HTTPException(404, "the job has no preview now")
+    raise RefusedError("no_preview")
 
 
 def _described(job: Job, request: Request) -> JobState:
@@ -180,7 +181,7 @@ def _described(job: Job, request: Request) -> JobState:
 async def _form(request: Request, jobs: Jobs) -> AsyncIterator[tuple[JobFields, list[UploadFile], UploadFile | None]]:
     """Read the form of a job: its fields, its files, and its mask; the files are gone at the end."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-        raise HTTPException(415, "the body must be multipart/form-data, with a file in the field file")
+        raise RefusedError("body", types="multipart/form-data")
     most = jobs.limits.images
     try:
         form = await request.form(
@@ -192,16 +193,15 @@ async def _form(request: Request, jobs: Jobs) -> AsyncIterator[tuple[JobFields, 
         texts, files, masks = dict[str, str](), list[UploadFile](), list[UploadFile]()
         for name, value in form.multi_items():
             if (name in ("file", "mask")) != isinstance(value, UploadFile):
-                given = "a file" if isinstance(value, UploadFile) else "text"
-                raise CalcoError(f"{name[:60]} is {given}; it must be the other")
+                raise RefusedError("field_file" if isinstance(value, UploadFile) else "field_text", name=name[:60])
             if isinstance(value, UploadFile):
                 (files if name == "file" else masks).append(value)
             else:
                 texts[name] = value
         if not files:
-            raise CalcoError("file is missing; send a video, images or a ZIP in the field file")
+            raise RefusedError("field_missing", name="file")
         if len(masks) > 1:
-            raise CalcoError(f"mask is there {len(masks)} times; send one image for all, or a ZIP of masks")
+            raise RefusedError("masks", count=len(masks))
         yield checked(partial(JobFields.model_validate, texts)), files, masks[0] if masks else None
     finally:
         await form.close()

@@ -66,6 +66,57 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
         "there is no such job, or it was removed for its age; upload again",
         "no existe ese trabajo, o se borró por su antigüedad; sube el archivo de nuevo",
     ),
+    "no_result": (404, "the job is not done yet; ask for its state", "el trabajo aún no termina; consulta su estado"),
+    "no_boxes": (
+        404,
+        "the job has no table of boxes: only videos of a detector have one when done",
+        "el trabajo no tiene tabla de cajas: solo la tienen los videos de un detector al terminar",
+    ),
+    "no_preview": (404, "the job has no preview now", "el trabajo no tiene vista previa ahora"),
+    "cancelled": (410, "the job was cancelled", "el trabajo se canceló"),
+    # Requests that programs send.
+    "host": (
+        403,
+        "this studio is not known by that name; add it with --names",
+        "este estudio no se conoce con ese nombre; agrégalo con --names",
+    ),
+    "origin": (
+        403,
+        "this request comes from a page of another site; open the studio's own",
+        "este pedido viene de una página de otro sitio; abre la del estudio",
+    ),
+    "token": (
+        401,
+        "the token is missing or wrong; give the one that the terminal shows: Authorization: Bearer TOKEN",
+        "la clave (token) falta o no es la correcta; usa la que muestra la terminal: Authorization: Bearer TOKEN",
+    ),
+    "method": (
+        405,
+        "this address does not take that method; see the OpenAPI",
+        "esta dirección no admite ese método; consulta el OpenAPI",
+    ),
+    "fault": (
+        500,
+        "this is a fault of the studio; its terminal shows more",
+        "es una falla del estudio; su terminal muestra más",
+    ),
+    "body": (
+        415,
+        "the body must be {types}",
+        "el cuerpo debe ser {types}",
+    ),
+    "field_missing": (
+        422,
+        "{name} is missing; send a file in the field {name}",
+        "falta {name}; envía un archivo en el campo {name}",
+    ),
+    "field_file": (422, "{name} is a file; it must be text", "{name} es un archivo; debe ser texto"),
+    "field_text": (422, "{name} is text; it must be a file", "{name} es texto; debe ser un archivo"),
+    "masks": (
+        422,
+        "mask is there {count} times; send one image for all, or a ZIP of masks",
+        "mask está {count} veces; envía una imagen para todo, o un ZIP de máscaras",
+    ),
     # Uploads.
     "empty": (422, "the upload is empty; choose a file", "el archivo está vacío; elige otro"),
     "kind": (

@@ -55,7 +55,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     # Jobs.
     "sketch_title": ("Del boceto al color", "Sketch to colour"),
     "sketch_lead": (
-        "Dibuja con el ratón, el dedo o el teclado: la imagen en color aparece mientras dibujas.",
+        "Dibuja con el mouse, el dedo o el teclado: la imagen en color aparece mientras dibujas.",
         "Draw with the mouse, a finger or the keyboard: the colour image appears as you draw.",
     ),
     "sketch_run": ("Dar color", "Colour it"),
@@ -192,6 +192,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "took": ("Listo en {seconds} s · {width} × {height} px", "Done in {seconds} s · {width} × {height} px"),
     "seed": ("semilla {seed}", "seed {seed}"),
     "output_of": ("Resultado del modelo {name}", "Output of the model {name}"),
+    "variant_of": ("Resultado del modelo {name}, semilla {seed}", "Output of the model {name}, seed {seed}"),
     "input_alt": ("Imagen de entrada", "Input image"),
     "boxes": ("{shown:,} de {all:,} objetos", "{shown:,} of {all:,} objects"),
     "boxes_none": (
@@ -273,6 +274,17 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Por paso de entrenamiento. Fino: lo medido; grueso: suavizado, con su último valor arriba.",
         "By training step. Thin: as measured; thick: smoothed, with its last value above.",
     ),
+    "run_sample": ("Muestras en el paso {step:,}", "Samples at step {step:,}"),
+    "run_end_minutes": (
+        "La validación seguía mejorando al final: es probable que más minutos ayuden.",
+        "{remark}",
+    ),
+    "run_end_pairs": (
+        "La validación ya no mejoraba al final, pero la pérdida de entrenamiento sí: es probable que más datos "
+        "ayuden, y más minutos no.",
+        "{remark}",
+    ),
+    "run_end_unclear": ("La validación no muestra si ayudarían más minutos o más datos.", "{remark}"),
     "run_step": ("paso {step:,}", "step {step:,}"),
     "run_live": ("Se actualiza solo.", "Updates by itself."),
     "run_no_samples": ("Todavía no hay muestras.", "There are no samples yet."),

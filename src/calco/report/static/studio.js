@@ -26,6 +26,7 @@ const translate = (from) => {
     const now = word(node.dataset.t, JSON.parse(node.dataset.v || "{}"));
     if (node.textContent !== now) node.textContent = now;
   }
+  for (const node of all("[data-t-alt]", from)) node.alt = word(node.dataset.tAlt, JSON.parse(node.dataset.v || "{}"));
   for (const node of all("[data-t-label]", from)) {
     const now = word(node.dataset.tLabel);
     if (node.getAttribute("aria-label") !== now) node.setAttribute("aria-label", now);
@@ -309,6 +310,7 @@ const setOptions = (stage) => {
   calco.model = (name) => {
     const { options, threshold } = offered[name], parts = all("[data-option]", stage);
     for (const part of parts) part.hidden = !options.includes(part.dataset.option);
+    document.body.classList.toggle("one-variant", !options.includes("variants"));
     const place = find(".options", stage), least = find("input[name=threshold]", stage);
     if (place) place.hidden = !options.length;
     calco.least = threshold;
