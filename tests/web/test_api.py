@@ -111,7 +111,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("detect", form("people", threshold="nan"), 422, "threshold: "),
     ("translate", form("scratches"), 422, "mask"),
     ("translate", {"data": {"model": "faces"}, "files": {"picture": png(image())}}, 422, "picture is a file"),
-    ("translate", {"data": {"model": "faces"}}, 415, "multipart/form-data or application/json"),
+    ("translate", {"data": {"model": "faces"}}, 415, "multipart/form-data, application/json"),
     ("translate", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 422, "the body: "),
     ("translate", {"json": {"model": "faces", "image": "***"}}, 422, "image: "),
     ("translate", {"json": {"model": "faces", "image": "abc"}}, 422, "image: String should match pattern"),
