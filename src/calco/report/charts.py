@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from calco.report.numbers import Language, number
 
 WIDTH, HEIGHT = 320.0, 200.0
-LEFT, RIGHT, TOP, BOTTOM = 42.0, 10.0, 8.0, 34.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 8.0, 34.0
 COLOURS: Final = 4
 """Lines that can be told apart in one chart."""
 MAX_POINTS: Final = 300
