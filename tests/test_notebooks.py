@@ -77,7 +77,7 @@ def test_the_links_of_a_notebook_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [*SPANISH, *ENGLISH], ids=name_of)
+@pytest.mark.parametrize("path", [*SPANISH[::2], *ENGLISH[1::2]], ids=name_of)  # both languages have the same code
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         import nbformat
