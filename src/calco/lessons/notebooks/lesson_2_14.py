@@ -58,7 +58,7 @@ def _(detector, draw_detections, t, threshold, validation, which):
     _sample = validation[which.value]
     found = detector(_sample.image, threshold=threshold.value)
     t.images(
-        (draw_detections(_sample.image, _sample.detections, detector.classes), "anotación de referencia (OpenMoji, CC BY-SA 4.0)",
+        (draw_detections(_sample.image, _sample.detections, detector.classes), "verdad de referencia (OpenMoji, CC BY-SA 4.0)",
          "ground truth (OpenMoji, CC BY-SA 4.0)"),
         (draw_detections(_sample.image, found, detector.classes), f"{len(found)} cajas con umbral {threshold.value:.2f}",
          f"{len(found)} boxes at threshold {threshold.value:.2f}"),

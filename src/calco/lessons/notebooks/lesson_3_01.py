@@ -56,7 +56,7 @@ def _(mix, number, t):
         en="A scene and the class of each pixel; black is the background. Drawings: OpenMoji, CC BY-SA 4.0",
         width=384,
     )
-    return classes, data, np, scene
+    return classes, data, np, scene, segmenting
 
 
 @app.cell(hide_code=True)
@@ -136,9 +136,9 @@ def _(classes, np, scene, t, threshold):
     t.images(
         (scene, "escena", "scene"),
         (guess.astype(np.uint8) * 255, f"umbral: IoU {mask_iou:.2f}", f"threshold: IoU {mask_iou:.2f}"),
-        (truth.astype(np.uint8) * 255, "anotación de referencia", "ground truth"),
+        (truth.astype(np.uint8) * 255, "verdad de referencia", "ground truth"),
     )
-    return accuracy, mask_iou
+    return accuracy, mask_iou, saturation, truth
 
 
 @app.cell(hide_code=True)
@@ -154,11 +154,7 @@ def _(accuracy, classes, mask_iou, t):
 
         El color solo no basta: un camión blanco no tiene saturación y un fondo puede tenerla. Hace falta mirar la
         forma y el vecindario. Eso aprenden las redes de 3.3 y 3.7.
-
-        ## Ejercicios
-
-        **1.** Un objeto cubre el 4 % de una imagen. ¿Qué exactitud tiene la máscara vacía? ¿Y qué IoU?
-    """,
+        """,
         en=f"""
         ## What it shows
 
@@ -168,11 +164,139 @@ def _(accuracy, classes, mask_iou, t):
 
         Colour alone does not suffice: a white lorry has no saturation, and a background may have some. One must
         look at form and neighbourhood. The networks of 3.3 and 3.7 learn that.
+        """,
+    )
+    return
 
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## El umbral de Otsu
+
+        ¿Quién elige el umbral? Otsu (1979) no mira la respuesta: prueba cada umbral $u$, parte los píxeles en dos
+        grupos con proporciones $w_0, w_1$ y medias $\mu_0, \mu_1$, y se queda con el que más los separa:
+
+        $$\sigma_B^2(u) = w_0\, w_1\, (\mu_0 - \mu_1)^2$$
+
+        La varianza total es $\sigma_B^2$ más la varianza *dentro* de los grupos, y no depende de $u$: separar más
+        los grupos es lo mismo que hacerlos más parejos.
+        """,
+        en=r"""
+        ## Otsu's threshold
+
+        Who chooses the threshold? Otsu (1979) does not look at the answer: try each threshold $u$, split the pixels
+        into two groups of shares $w_0, w_1$ and means $\mu_0, \mu_1$, and keep the one that separates them most:
+
+        $$\sigma_B^2(u) = w_0\, w_1\, (\mu_0 - \mu_1)^2$$
+
+        The total variance is $\sigma_B^2$ plus the variance *within* the groups, and does not depend on $u$: to
+        separate the groups more is to make them more even.
+        """,
+    )
+    return
+
+
+@app.cell
+def _(data, np, saturation, segmenting, truth):
+    def otsu(values):
+        counts = np.bincount(values.ravel(), minlength=256)
+        below = np.cumsum(counts)[:-1]
+        above = values.size - below
+        first = np.cumsum(counts * np.arange(256))[:-1]
+        spread = below * above * (first / np.maximum(below, 1) - (values.sum() - first) / np.maximum(above, 1)) ** 2
+        return int(spread.argmax()) + 1
+
+    by_otsu = otsu(saturation)
+    otsu_mask = saturation >= by_otsu
+    otsu_iou = (otsu_mask & truth).sum() / (otsu_mask | truth).sum()
+    filled = {}
+    for _classes in data.classes[:12]:
+        for _k in range(1, 4):
+            _rows, _columns = np.nonzero(_classes == _k)
+            if len(_rows):
+                _box = (np.ptp(_rows) + 1) * (np.ptp(_columns) + 1)
+                filled.setdefault(segmenting.CLASSES[_k], []).append(len(_rows) / _box)
+    by_otsu, float(otsu_iou)
+    return by_otsu, filled, otsu_iou
+
+
+@app.cell(hide_code=True)
+def _(by_otsu, filled, np, otsu_iou, t):
+    t(
+        es=rf"""
+        Otsu elige {by_otsu} en esta escena, con una IoU de {otsu_iou:.2f}. Supone dos grupos, y falla donde hay
+        tres: un fondo, un objeto vivo y otro pálido.
+
+        ## Una caja no es una máscara
+
+        ¿Cuánto de una caja es del objeto? Un disco cubre $\pi/4 = 0{{,}}785$ de su cuadrado; un triángulo, la
+        mitad; y una caja alrededor de dos objetos separados, mucho menos. En doce escenas, lo que cubre cada clase
+        de la caja que la encierra es, en promedio: {
+            ", ".join(f"{name} {np.mean(each):.0%}" for name, each in filled.items())
+        }. El resto es fondo que una caja cuenta como objeto. Por eso medir áreas con cajas sale mal.
+
+        ## De logits a una decisión, con números
+
+        Tres clases y logits $z = (2, 1, -1)$. Las exponenciales son $7{{,}}39$, $2{{,}}72$ y $0{{,}}37$; suman
+        $10{{,}}48$, y las probabilidades son $0{{,}}705$, $0{{,}}259$ y $0{{,}}035$. Sumar 100 a los tres logits no
+        cambia nada, porque $e^{{100}}$ se cancela; por eso las bibliotecas restan primero el mayor, para que nada
+        desborde. Si la clase verdadera es la segunda, el píxel paga $-\ln 0{{,}}259 = 1{{,}}35$, y el gradiente por
+        cada logit es simplemente $p_k - y_k$: $(0{{,}}705,\ -0{{,}}741,\ 0{{,}}035)$. Suman cero: lo que una clase
+        sube, lo bajan las otras.
+
+        ## Lo que sale mal, y cómo se ve
+
+        - **Puntos sueltos**: cada píxel decide solo. Se ve como sal y pimienta; se arregla mirando vecinos.
+        - **Huecos dentro del objeto**: un brillo o un ojo negro no tienen saturación.
+        - **El borde se corre**: la anotación y la imagen se redujeron de modos distintos (lección 3.5).
+        - **Todo es fondo**: alta exactitud e IoU cero; mira siempre la IoU *por clase*.
+        """,
+        en=rf"""
+        Otsu chooses {by_otsu} in this scene, with an IoU of {otsu_iou:.2f}. It assumes two groups, and fails where
+        there are three: a ground, a vivid object and a pale one.
+
+        ## A box is not a mask
+
+        How much of a box belongs to the object? A disc covers $\pi/4 = 0.785$ of its square; a triangle a half; and
+        a box around two separate objects far less. In twelve scenes each class covers, of the box that encloses it,
+        on average: {", ".join(f"{name} {np.mean(each):.0%}" for name, each in filled.items())}. The rest is
+        background that a box counts as object. This is why areas are not measured by boxes.
+
+        ## From logits to a decision, in numbers
+
+        Three classes and logits $z = (2, 1, -1)$. The exponentials are $7.39$, $2.72$ and $0.37$; they add up to
+        $10.48$, and the probabilities are $0.705$, $0.259$ and $0.035$. To add 100 to all three changes nothing,
+        because $e^{{100}}$ cancels; so libraries subtract the largest first, that nothing overflows. If the true
+        class is the second one, the pixel pays $-\ln 0.259 = 1.35$, and the gradient for each logit is simply $p_k
+        - y_k$: $(0.705,\ -0.741,\ 0.035)$. They add up to zero: what one class gains, the others lose.
+
+        ## What goes wrong, and how one sees it
+
+        - **Single dots**: each pixel decides alone. It looks like salt and pepper, and is mended by looking at
+          neighbours.
+        - **Gaps inside an object**: a highlight or a black eye has no saturation.
+        - **The border is shifted**: annotation and image were reduced in different ways (lesson 3.5).
+        - **All is background**: high accuracy and an IoU of zero; always look at IoU *by class*.
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        ## Ejercicios
+
+        **1.** Un objeto cubre el 4 % de una imagen. ¿Qué exactitud tiene la máscara vacía? ¿Y qué IoU?
+        """,
+        en="""
         ## Exercises
 
         **1.** An object covers 4 % of an image. What is the accuracy of the empty mask? And its IoU?
-    """,
+        """,
     )
     return
 

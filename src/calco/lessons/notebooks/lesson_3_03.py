@@ -69,7 +69,7 @@ def _(dilation, layers, t):
         en=f"{layers.value} layers of 3 × 3 with dilation {dilation.value}: receptive field of {measured} pixels; it uses {np.count_nonzero(seen)} of them",
         width=324,
     )
-    return field, measured, ones
+    return field, measured, np, ones
 
 
 @app.cell(hide_code=True)
@@ -189,6 +189,145 @@ def _(image_side, patch, t):
     t(
         es=f"**{tokens} fichas, {tokens**2 / 1e6:.1f} millones de parejas** por cabeza y capa; en float32, {tokens**2 * 4 / 2**20:.0f} MiB.",
         en=f"**{tokens} tokens, {tokens**2 / 1e6:.1f} million pairs** for each head and layer; in float32, {tokens**2 * 4 / 2**20:.0f} MiB.",
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        ## Cuánto cuesta la resolución perdida
+
+        Una red que decide a $1/s$ del tamaño no puede trazar bordes más finos, *aunque no se equivoque nunca*. Ese
+        techo se calcula sin entrenar: reduce la máscara verdadera a $1/s$, amplíala de nuevo y mide su IoU consigo
+        misma.
+        """,
+        en="""
+        ## The cost of lost resolution
+
+        A network that decides at $1/s$ of the size cannot trace finer borders, *even if it is never wrong*. This
+        ceiling can be computed without training: reduce the true mask to $1/s$, enlarge it again, and measure its
+        IoU with itself.
+        """,
+    )
+    return
+
+
+@app.cell
+def _(np, t):
+    from calco.lessons import segmenting
+
+    truths = segmenting.labelled("val", 192).classes
+
+    def ceiling(stride):
+        """Mean IoU of the classes, without the background, of masks that are kept at 1/stride."""
+        coarse = truths[:, stride // 2 :: stride, stride // 2 :: stride]
+        again = coarse.repeat(stride, 1).repeat(stride, 2)
+        return float(np.nanmean(segmenting.ious(segmenting.confusion(truths, again))[1:]))
+
+    ceilings = {stride: ceiling(stride) for stride in (1, 2, 4, 8, 16, 32)}
+    t.table(
+        [
+            {t.pick("zancada de salida", "output stride"): s, t.pick("IoU más alta posible", "highest IoU possible"): v}
+            for s, v in ceilings.items()
+        ]
+    )
+    return (ceilings,)
+
+
+@app.cell(hide_code=True)
+def _(ceilings, t):
+    t(
+        es=rf"""
+        A 1/32, la zancada de FCN-32s, lo mejor que se puede lograr en estas escenas es {ceilings[32]:.2f}; a 1/8,
+        {ceilings[8]:.2f}; a 1/4, {ceilings[4]:.2f}. FCN suma mapas de 1/16 y 1/8, DeepLab no baja de 1/8 y U-Net
+        vuelve hasta 1: tres respuestas al mismo techo.
+
+        ## El campo efectivo
+
+        El campo receptivo dice qué píxeles *pueden* influir. ¿Cuánto influyen de verdad? Con pesos al azar, el
+        gradiente de $n$ capas de 3 × 3 es una suma de muchos caminos: casi todos pasan por el centro. Su forma es
+        una campana, y su ancho crece como $\sqrt{{n}}$, mientras el campo teórico crece como $n$ (Luo y otros,
+        2016). Mide las dos cosas:
+        """,
+        en=rf"""
+        At 1/32, the stride of FCN-32s, the best that can be reached on these scenes is {ceilings[32]:.2f}; at 1/8
+        {ceilings[8]:.2f}; at 1/4 {ceilings[4]:.2f}. FCN adds maps of 1/16 and 1/8, DeepLab stops at 1/8, and U-Net
+        comes back to 1: three answers to one ceiling.
+
+        ## The effective field
+
+        The receptive field tells which pixels *can* matter. How much do they? With random weights, the gradient of
+        $n$ layers of 3 × 3 is a sum over many paths: nearly all pass through the middle. It has the form of a bell,
+        and its width grows like $\sqrt{{n}}$, while the theoretical field grows like $n$ (Luo and others, 2016).
+        Measure both:
+        """,
+    )
+    return
+
+
+@app.cell
+def _(field, np, ones, t):
+    def effective(count):
+        """Theoretical side, and twice the standard deviation of the influence, of layers of equal weights."""
+        influence = field([ones(1) for _ in range(count)])
+        across = influence.sum(0) / influence.sum()
+        places = np.arange(len(across)) - len(across) // 2
+        return 2 * count + 1, 2 * float(np.sqrt((across * places**2).sum()))
+
+    t.table(
+        [
+            {
+                t.pick("capas", "layers"): n,
+                t.pick("campo teórico", "theoretical field"): effective(n)[0],
+                "2 σ": effective(n)[1],
+            }
+            for n in (1, 4, 9, 16, 25)
+        ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        De 4 a 16 capas el campo teórico se cuadruplica y el efectivo se duplica. Por eso no se llega lejos apilando
+        capas: hay que bajar de tamaño, dilatar o usar atención.
+
+        ## Lo que sale mal, y cómo se ve
+
+        - **Un objeto grande, pintado por partes**: campo efectivo corto. Más niveles o ASPP.
+        - **Bordes en escalera**: zancada de salida grande. Saltos, o un decodificador.
+        - **Una rejilla en la máscara**: dilataciones iguales; usa 1, 2, 4.
+        - **Objetos pequeños que desaparecen**: menos de un píxel en el mapa más chico.
+
+        | necesitas | familia |
+        |---|---|
+        | áreas, pocas imágenes | U-Net |
+        | escenas de calle, muchas clases | DeepLab, Mask2Former |
+        | contar objetos | *Mask R-CNN*, Mask2Former |
+        | recortar con un clic, sin clases | SAM |
+        """,
+        en="""
+        From 4 to 16 layers the theoretical field grows fourfold, the effective one twofold. So stacking layers does
+        not lead far: one must reduce the size, dilate, or use attention.
+
+        ## What goes wrong, and how one sees it
+
+        - **A large object, painted in parts**: a short effective field. More levels, or ASPP.
+        - **Borders like stairs**: a large output stride. Skips, or a decoder.
+        - **A grid in the mask**: equal dilations; use 1, 2, 4.
+        - **Small objects vanish**: less than a pixel in the smallest map.
+
+        | you need | family |
+        |---|---|
+        | areas, few images | U-Net |
+        | street scenes, many classes | DeepLab, Mask2Former |
+        | to count objects | Mask R-CNN, Mask2Former |
+        | to cut out by a click, without classes | SAM |
+        """,
     )
     return
 

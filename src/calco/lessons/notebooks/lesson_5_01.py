@@ -199,6 +199,51 @@ def _(bell, kit, math, np, offset, t):
 def _(t):
     t(
         es=r"""
+        ## De dónde sale el −ln 4
+
+        Pon $D^*$ en $V$ y multiplica y divide cada fracción entre 2:
+
+        $$V(D^*, G) = \mathbb{E}_{p_{\text{data}}}\!\left[\ln \frac{p_{\text{data}}}{2\,m}\right] + \mathbb{E}_{p_g}\!\left[\ln \frac{p_g}{2\,m}\right], \qquad m = \tfrac12 (p_{\text{data}} + p_g)$$
+
+        Los dos 2 salen como $-\ln 2 - \ln 2 = -\ln 4$, y queda la suma de dos divergencias de Kullback-Leibler con
+        la mezcla $m$:
+
+        $$V(D^*, G) = -\ln 4 + \mathrm{KL}(p_{\text{data}} \,\|\, m) + \mathrm{KL}(p_g \,\|\, m) = -\ln 4 + 2\,\mathrm{JS}$$
+
+        Ninguna KL es negativa, y solo es cero si las dos distribuciones son iguales; de ahí el mínimo. El otro
+        extremo también se calcula: si los datos y lo generado no se tocan nunca, cada término vale 0 ($D^*$ es 1 o
+        0 y acierta siempre), así que $V = 0$ y $\mathrm{JS} = \ln 2$. La curva de arriba va de $-1{,}386$ a $0$ y
+        no puede salir de ahí.
+
+        La segunda derivada confirma que $D^*$ es un máximo: $-p_{\text{data}}/D^2 - p_g/(1-D)^2 < 0$.
+        """,
+        en=r"""
+        ## Where the −ln 4 comes from
+
+        Put $D^*$ into $V$, and multiply and divide each fraction by 2:
+
+        $$V(D^*, G) = \mathbb{E}_{p_{\text{data}}}\!\left[\ln \frac{p_{\text{data}}}{2\,m}\right] + \mathbb{E}_{p_g}\!\left[\ln \frac{p_g}{2\,m}\right], \qquad m = \tfrac12 (p_{\text{data}} + p_g)$$
+
+        The two 2s come out as $-\ln 2 - \ln 2 = -\ln 4$, and what is left are two Kullback-Leibler divergences from
+        the mixture $m$:
+
+        $$V(D^*, G) = -\ln 4 + \mathrm{KL}(p_{\text{data}} \,\|\, m) + \mathrm{KL}(p_g \,\|\, m) = -\ln 4 + 2\,\mathrm{JS}$$
+
+        No KL is negative, and it is zero only for equal distributions; this is the minimum. The other end can be
+        computed too: where data and generated samples never meet, each term is 0 ($D^*$ is 1 or 0, and always
+        right), so $V = 0$ and $\mathrm{JS} = \ln 2$. The curve above runs from $-1.386$ to $0$ and cannot leave
+        that range.
+
+        The second derivative confirms that $D^*$ is a maximum: $-p_{\text{data}}/D^2 - p_g/(1-D)^2 < 0$.
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
         Lejos, la curva se aplana: cuando $D$ no se equivoca nunca, el gradiente de $\ln(1 - D(G(z)))$ desaparece y
         $G$ no aprende. Por eso en la práctica $G$ minimiza $-\ln D(G(z))$, que apunta al mismo lugar con más
         fuerza. Es lo que hace `play`, y también la biblioteca.
@@ -234,6 +279,23 @@ def _(t):
     return
 
 
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        El mismo error se ve en otra cuenta. El valor del juego es la suma de dos términos, $\ln\tfrac12 +
+        \ln\tfrac12 = -\ln 4$; quien lee «$\log 4$» y toma el logaritmo decimal escribe $-0{,}602$ y busca ese
+        número en un registro donde nunca aparecerá:
+        """,
+        en=r"""
+        The same mistake shows in another sum. The value of the game is the sum of two terms, $\ln\tfrac12 +
+        \ln\tfrac12 = -\ln 4$; somebody who reads "$\log 4$" and takes the decimal logarithm writes $-0.602$, and
+        looks for it in a log where it will never appear:
+        """,
+    )
+    return
+
+
 @app.cell
 def _(math, t):
     t.table(
@@ -241,6 +303,154 @@ def _(math, t):
             {t.pick("opciones", "options"): n, "ln n": f"{math.log(n):.4f}", "log₁₀ n": f"{math.log10(n):.4f}"}
             for n in (2, 3, 4)
         ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## Por qué G no minimiza ln(1 − D)
+
+        Sea $a$ el logit de $D$ sobre una imagen generada, $D = \sigma(a)$. Las dos pérdidas de $G$ tienen derivadas
+        muy distintas:
+
+        $$\frac{d}{da}\ln(1 - \sigma(a)) = -\sigma(a), \qquad \frac{d}{da}\big(-\ln \sigma(a)\big) = -(1 - \sigma(a))$$
+
+        Al empezar, $D$ reconoce todo: $\sigma(a) \approx 0$. La primera derivada es entonces casi cero
+        (*saturada*), justo cuando más falta hace; la segunda es casi $-1$. Las dos tienen el mismo equilibrio.
+        """,
+        en=r"""
+        ## Why G does not minimise ln(1 − D)
+
+        Let $a$ be $D$'s logit for a generated image, $D = \sigma(a)$. The two losses of $G$ have very different
+        derivatives:
+
+        $$\frac{d}{da}\ln(1 - \sigma(a)) = -\sigma(a), \qquad \frac{d}{da}\big(-\ln \sigma(a)\big) = -(1 - \sigma(a))$$
+
+        At the beginning $D$ recognises everything: $\sigma(a) \approx 0$. Then the first derivative is nearly zero
+        (*saturated*) just when it is needed most; the second is nearly $-1$. Both have the same equilibrium.
+        """,
+    )
+    return
+
+
+@app.cell
+def _(t):
+    t.table(
+        [
+            {
+                "D(G(z))": d,
+                t.pick("empuje de ln(1 − D)", "push of ln(1 − D)"): d,
+                t.pick("empuje de −ln D", "push of −ln D"): 1 - d,
+                t.pick("razón", "ratio"): (1 - d) / d,
+            }
+            for d in (0.001, 0.01, 0.1, 0.5, 0.9)
+        ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## Un juego puede dar vueltas
+
+        Minimizar es bajar; *jugar*, no. El juego más pequeño es $\min_x \max_y\, xy$, con equilibrio en $(0, 0)$.
+        Si los dos dan su paso a la vez,
+
+        $$\begin{pmatrix} x \\ y \end{pmatrix} \leftarrow \begin{pmatrix} 1 & -\eta \\ \eta & 1 \end{pmatrix} \begin{pmatrix} x \\ y \end{pmatrix}$$
+
+        y esa matriz gira y *alarga*: multiplica la distancia al centro por $\sqrt{1 + \eta^2} > 1$. Nunca llega. Si
+        juegan por turnos (el segundo ya ve el paso del primero), el determinante es 1 y da vueltas sin alejarse.
+        Mueve la tasa:
+        """,
+        en=r"""
+        ## A game can go in circles
+
+        To minimise is to go down; to *play* is not. The smallest game is $\min_x \max_y\, xy$, with its equilibrium
+        at $(0, 0)$. If both step at once,
+
+        $$\begin{pmatrix} x \\ y \end{pmatrix} \leftarrow \begin{pmatrix} 1 & -\eta \\ \eta & 1 \end{pmatrix} \begin{pmatrix} x \\ y \end{pmatrix}$$
+
+        and this matrix turns and *stretches*: it multiplies the distance from the centre by $\sqrt{1 + \eta^2} >
+        1$. It never arrives. If they play in turns (the second one sees the step of the first), the determinant is
+        1, and they circle without leaving. Move the rate:
+        """,
+    )
+    return
+
+
+@app.cell
+def _(t):
+    rate = t.slider(0.02, 0.4, step=0.02, value=0.1, es="tasa η", en="rate η")
+    rate
+    return (rate,)
+
+
+@app.cell
+def _(kit, np, rate, t):
+    def walk(eta, alternating, steps=120):
+        x, y, path = 1.0, 0.0, [(1.0, 0.0)]
+        for _ in range(steps):
+            new_x = x - eta * y
+            y += eta * (new_x if alternating else x)
+            x = new_x
+            path.append((x, y))
+        return np.array(path)
+
+    _figure, _axes = kit.plot(4.2, 3.8)
+    for _alternating, _label in ((False, t.pick("a la vez", "at once")), (True, t.pick("por turnos", "in turns"))):
+        _axes.plot(*walk(rate.value, _alternating).T, label=_label)
+    _axes.plot(0, 0, "k+")
+    _axes.set(xlabel="x", ylabel="y", aspect="equal", xlim=(-4, 4), ylim=(-4, 4))
+    _axes.legend()
+    _end = np.hypot(*walk(rate.value, False)[-1])
+    t.image(
+        _figure,
+        es=f"120 pasos desde (1, 0). A la vez: la distancia final es {_end:.2f} = (1 + η²)^60",
+        en=f"120 steps from (1, 0). At once: the last distance is {_end:.2f} = (1 + η²)^60",
+        width=420,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        Por eso las curvas de una GAN ondulan y no bajan, y por eso se usan tasas pequeñas, poca inercia ($\beta_1 =
+        0{,}5$ en Adam), un promedio móvil de los pesos de $G$ y, en pix2pix, una pérdida L1 que sí es una bajada.
+
+        ## Lo que sale mal, y cómo se ve
+
+        | en el registro o en las muestras | causa | qué se hace |
+        |---|---|---|
+        | pérdida de $D$ cerca de 0, la de $G$ crece | $D$ gana: memorizó los datos | aumentar lo que ve $D$, más datos, tasa menor |
+        | pérdida de $D$ en 0,693 desde el primer paso | $D$ no aprende | mirar su tasa y que reciba ambas clases |
+        | las muestras son buenas y todas iguales | **colapso de modos**: $G$ encontró una respuesta que engaña | lotes mayores, otra pérdida; en pix2pix, L1 lo frena |
+        | las dos pérdidas ondulan y las imágenes mejoran | lo normal | nada: elige el punto con una métrica |
+
+        Ninguna de las dos pérdidas mide la calidad. Cuando $G$ mejora, $D$ también, y el número queda donde estaba.
+        """,
+        en=r"""
+        This is why the curves of a GAN wave and do not fall, and why one takes small rates, little momentum
+        ($\beta_1 = 0.5$ in Adam), a moving average of $G$'s weights and, in pix2pix, an L1 loss, which is a
+        descent.
+
+        ## What goes wrong, and how one sees it
+
+        | in the log or in the samples | cause | what to do |
+        |---|---|---|
+        | $D$'s loss near 0, $G$'s grows | $D$ wins: it knows the data by heart | augment what $D$ sees, more data, a lower rate |
+        | $D$'s loss at 0.693 from the first step | $D$ does not learn | look at its rate, and that it gets both kinds |
+        | the samples are good and all alike | **mode collapse**: $G$ found one answer that deceives | larger batches, another loss; in pix2pix L1 curbs it |
+        | both losses wave and the images improve | as it should be | nothing: choose the step by a metric |
+
+        Neither loss measures quality. When $G$ improves, so does $D$, and the number stays where it was.
+        """,
     )
     return
 
@@ -272,18 +482,27 @@ def _(losses, np, t):
     t(
         es=rf"""
         En el juego de arriba, $D$ pagó {_last:.3f} en los últimos cincuenta pasos.
-
-        ## Ejercicios
-
-        **1.** En un punto $p_{{\text{{data}}}} = 0.3$ y $p_g = 0.1$. ¿Qué dice $D^*$?
-    """,
+        """,
         en=rf"""
         In the game above $D$ paid {_last:.3f} in the last fifty steps.
+        """,
+    )
+    return
 
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## Ejercicios
+
+        **1.** En un punto $p_{\text{data}} = 0.3$ y $p_g = 0.1$. ¿Qué dice $D^*$?
+        """,
+        en=r"""
         ## Exercises
 
-        **1.** At some point $p_{{\text{{data}}}} = 0.3$ and $p_g = 0.1$. What does $D^*$ say?
-    """,
+        **1.** At some point $p_{\text{data}} = 0.3$ and $p_g = 0.1$. What does $D^*$ say?
+        """,
     )
     return
 

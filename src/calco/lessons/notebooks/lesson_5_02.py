@@ -120,6 +120,47 @@ def _(t):
     return
 
 
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## La mediana y la media, con su cuenta
+
+        Sea $F$ la distribución del objetivo de un píxel. La mejor respuesta $c$ para L2 anula la derivada de
+        $\mathbb{E}(y - c)^2$:
+
+        $$-2\,\mathbb{E}(y - c) = 0 \quad\Rightarrow\quad c = \mathbb{E}\,y$$
+
+        Para L1, la derivada de $\mathbb{E}|y - c|$ es la probabilidad de quedar debajo menos la de quedar encima:
+
+        $$P(y < c) - P(y > c) = 0 \quad\Rightarrow\quad P(y < c) = \tfrac12$$
+
+        es decir, la mediana. Otra forma de decirlo: L2 supone un error gaussiano, $-\ln p = (y - c)^2/2\sigma^2$, y
+        L1 uno de Laplace, $|y - c|/b$. Ambas suponen **una** respuesta buena con ruido alrededor. Si hay dos, el
+        modelo está equivocado desde antes de entrenar, y ni más datos ni más capas lo arreglan: el borrón es la
+        respuesta *óptima*.
+        """,
+        en=r"""
+        ## The median and the mean, worked out
+
+        Let $F$ be the distribution of a pixel's target. The best answer $c$ for L2 makes the derivative of
+        $\mathbb{E}(y - c)^2$ vanish:
+
+        $$-2\,\mathbb{E}(y - c) = 0 \quad\Rightarrow\quad c = \mathbb{E}\,y$$
+
+        For L1 the derivative of $\mathbb{E}|y - c|$ is the probability to lie below minus that to lie above:
+
+        $$P(y < c) - P(y > c) = 0 \quad\Rightarrow\quad P(y < c) = \tfrac12$$
+
+        that is, the median. In other words: L2 assumes a Gaussian error, $-\ln p = (y - c)^2/2\sigma^2$, and L1 one
+        of Laplace, $|y - c|/b$. Both assume **one** good answer with noise around it. If there are two, the model
+        is wrong before any training, and neither more data nor more layers mend it: the blur is the *optimal*
+        answer.
+        """,
+    )
+    return
+
+
 @app.cell
 def _(t):
     unsure = t.slider(0, 24, value=10, es="no se sabe el lugar en ±píxeles", en="place unknown by ±pixels")
@@ -148,7 +189,7 @@ def _(np, t, unsure):
 def _(t):
     t(
         es="""
-        $D$ reconoce al instante las dos últimas: nadie ha visto un gato así. Por eso la parte adversaria quita el
+        $D$ reconoce al instante las dos últimas: nadie ha visto un gato así. Por eso la parte antagónica quita el
         borrón, a costa de inventar un lugar.
 
         ## PatchGAN
@@ -200,12 +241,94 @@ def _(strided, t):
         es=f"Zancadas {strides}: **{patch} píxeles**, {logits.shape[2]} × {logits.shape[3]} logits en 256 × 256. La biblioteca conoce {sorted(PATCH_LAYERS)}.",
         en=f"Strides {strides}: **{patch} pixels**, {logits.shape[2]} × {logits.shape[3]} logits at 256 × 256. The library knows {sorted(PATCH_LAYERS)}.",
     )
-    return (torch,)
+    return PatchGAN, torch
 
 
 @app.cell(hide_code=True)
 def _(t):
     t.source("calco.networks.discriminators:PatchGAN")
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        La cuenta de los 70 píxeles, de atrás hacia adelante. Un logit depende de un píxel de la última salida; cada
+        capa de filtro $k$ y zancada $s$ convierte $r$ píxeles de su salida en $s(r - 1) + k$ de su entrada:
+
+        $$1 \to 4 \to 7 \to 16 \to 34 \to 70$$
+
+        Y como el PatchGAN son solo convoluciones, se puede medir sin fórmula: el gradiente de un logit dice de qué
+        píxeles depende. Los parámetros de los cuatro tamaños del artículo se cuentan con la misma clase de la
+        biblioteca:
+        """,
+        en=r"""
+        The sum for the 70 pixels, from back to front. One logit depends on one pixel of the last output; each layer
+        of filter $k$ and stride $s$ turns $r$ pixels of its output into $s(r - 1) + k$ of its input:
+
+        $$1 \to 4 \to 7 \to 16 \to 34 \to 70$$
+
+        And since a PatchGAN is nothing but convolutions, it can be measured without a formula: the gradient of a
+        logit tells on which pixels it depends. The parameters of the paper's four sizes are counted with the
+        library's own class:
+        """,
+    )
+    return
+
+
+@app.cell
+def _(PatchGAN, t, torch):
+    def backwards(strides, kernel=4):
+        """Sizes from one logit back to the image."""
+        sizes = [1]
+        for stride in reversed(strides):
+            sizes.append(stride * (sizes[-1] - 1) + kernel)
+        return sizes
+
+    def patch_parameters(size):
+        with torch.device("meta"):
+            return sum(each.numel() for each in PatchGAN(patch=size).parameters())
+
+    t.table(
+        [
+            {
+                t.pick("parche", "patch"): size,
+                t.pick("parámetros", "parameters"): f"{patch_parameters(size):,}",
+                t.pick("de atrás hacia adelante", "from back to front"): " → ".join(map(str, backwards(each)))
+                if each
+                else "1",
+            }
+            for size, each in ((1, []), (16, [2, 1, 1]), (70, [2, 2, 2, 1, 1]), (286, [2, 2, 2, 2, 2, 1, 1]))
+        ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## Cuánto pesa λ = 100
+
+        Parece que L1 aplasta al discriminador, pero mira los gradientes. La media de L1 sobre $N = 256 \cdot 256
+        \cdot 3$ valores tiene derivada $\pm 1/N$ en cada uno: con $\lambda = 100$, $100/196\,608 = 0{,}0005$. La
+        parte antagónica promedia $30 \cdot 30 = 900$ logits, cada uno con derivada de hasta $1/900 = 0{,}0011$
+        *repartida* entre los 70 × 70 píxeles que mira; y cada píxel recibe de los muchos parches que lo cubren. Son
+        del mismo orden. Con $\lambda = 1$ manda $D$, y aparecen objetos que no están en la entrada; con $\lambda =
+        1000$ vuelve el borrón.
+        """,
+        en=r"""
+        ## The weight of λ = 100
+
+        L1 seems to crush the discriminator, but look at the gradients. The mean of L1 over $N = 256 \cdot 256 \cdot
+        3$ values has the derivative $\pm 1/N$ at each: $100/196{,}608 = 0.0005$ for $\lambda = 100$. The
+        adversarial part averages $30 \cdot 30 = 900$ logits, each with a derivative of up to $1/900 = 0.0011$,
+        *spread* over the 70 × 70 pixels that it sees; and each pixel gets a share from the many patches that cover
+        it. They are of one order. With $\lambda = 1$ $D$ rules, and objects appear that the input does not have;
+        with $\lambda = 1000$ the blur comes back.
+        """,
+    )
     return
 
 
@@ -265,23 +388,86 @@ def _(drawing, p, t, torch):
 @app.cell(hide_code=True)
 def _(t):
     t(
+        es=r"""
+        ## La U-Net de pix2pix, y dos trampas
+
+        Baja ocho veces a la mitad, de 256 × 256 a 1 × 1: $64, 128, 256, 512, 512, 512, 512, 512$ canales, y 54 413
+        955 parámetros. En cada nivel de la subida recibe por el salto el mapa de la bajada: para colorear o
+        reparar, los contornos de la salida *son* los de la entrada y no tienen que pasar por el fondo.
+
+        - **La normalización por lotes en el fondo.** Con un lote de una imagen y un mapa de 1 × 1, cada canal tiene
+          un solo valor: la media es ese valor, y la salida $(x - \bar x)/\sqrt{\sigma^2 + \epsilon}$ es 0 siempre.
+          El fondo no transmite nada. El artículo y PyTorch no la ponen ahí; el tutorial de TensorFlow, del que
+          parten muchas tesis, sí.
+        - **El modo de prueba.** El pix2pix original deja encendidos el dropout y las estadísticas del lote al
+          traducir: la misma imagen da dos resultados, y en un lote cada imagen depende de sus vecinas. Es la queja
+          más frecuente de sus usuarios.
+        """,
+        en=r"""
+        ## pix2pix's U-Net, and two traps
+
+        It halves the size eight times, from 256 × 256 to 1 × 1: $64, 128, 256, 512, 512, 512, 512, 512$ channels
+        and 54,413,955 parameters. On the way up it gets, at each level, the map of the way down through the skip:
+        for colouring or repair the outlines of the output *are* those of the input, and need not pass through the
+        bottom.
+
+        - **Batch normalisation at the bottom.** With a batch of one image and a map of 1 × 1 each channel has a
+          single value: the mean is that value, and the output $(x - \bar x)/\sqrt{\sigma^2 + \epsilon}$ is always
+          0. The bottom carries nothing. The paper and PyTorch do not put it there; the TensorFlow tutorial, from
+          which many theses start, does.
+        - **The mode of the test.** The original pix2pix leaves dropout and batch statistics on while it translates:
+          one image gives two results, and in a batch each depends on its neighbours. It is the most frequent
+          complaint of its users.
+        """,
+    )
+    return
+
+
+@app.cell
+def _(t, torch):
+    with torch.no_grad():
+        single = torch.randn(1, 4, 1, 1) * 50
+        normalised = (single - single.mean((0, 2, 3), keepdim=True)) / (
+            single.var((0, 2, 3), unbiased=False, keepdim=True) + 1e-5
+        ).sqrt()
+    t.table(
+        [
+            {t.pick("canal", "channel"): i, t.pick("entra", "in"): float(a), t.pick("sale", "out"): float(b)}
+            for i, (a, b) in enumerate(zip(single.flatten(), normalised.flatten(), strict=True))
+        ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
         es="""
         Un traductor entrenado de Calco apaga el dropout: la misma entrada da siempre la misma imagen. Quien quiere
         variedad la pide: `translator(image)` con `noise_seed=7`.
+        """,
+        en="""
+        A trained translator of Calco switches dropout off: one input always gives one image. Who wants variety asks
+        for it: `translator(image)` with `noise_seed=7`.
+        """,
+    )
+    return
 
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
         ## Ejercicios
 
         **1.** ¿Desde qué λ la respuesta se va al lado de la moda mayor con cualquier ancho? Prueba con 0,6 y luego
         con 0,5.
-    """,
+        """,
         en="""
-        A trained translator of Calco switches dropout off: one input always gives one image. Who wants variety asks
-        for it: `translator(image)` with `noise_seed=7`.
-
         ## Exercises
 
         **1.** From which λ does the answer take the side of the greater mode for any width? Try 0.6 and then 0.5.
-    """,
+        """,
     )
     return
 
@@ -293,7 +479,7 @@ def _(losses, t, y):
         _a, _l, _ = losses(y, _share, 0.25)
         _found[_share] = [round(float(y[(_a + v * _l).argmin()]), 2) for v in (0, 1, 10)]
     t.solution(
-        es=f"Con 0,6 y λ = 0, 1, 10 responde {_found[0.6]}: la parte adversaria sola ya prefiere la moda mayor y L1 no se opone. Con 0,5 da {_found[0.5]}: L1 es plana entre las dos modas y no decide; el discriminador la obliga a ir a una.",
+        es=f"Con 0,6 y λ = 0, 1, 10 responde {_found[0.6]}: la parte antagónica sola ya prefiere la moda mayor y L1 no se opone. Con 0,5 da {_found[0.5]}: L1 es plana entre las dos modas y no decide; el discriminador la obliga a ir a una.",
         en=f"With 0.6 and λ = 0, 1, 10 it answers {_found[0.6]}: the adversarial part alone prefers the greater mode already, and L1 agrees. With 0.5 it gives {_found[0.5]}: L1 is flat between the modes and does not decide; the discriminator makes it go to one.",
     )
     return

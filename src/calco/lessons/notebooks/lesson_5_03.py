@@ -68,6 +68,63 @@ def _(light, red_green, t, yellow_blue):
 def _(t):
     t(
         es=r"""
+        ## De RGB a Lab, paso a paso
+
+        Los números de un archivo no son luz: sRGB los guarda con una curva, para gastar más valores en los tonos
+        oscuros. Primero se deshace la curva, después una matriz da los tres estímulos $XYZ$ del ojo y, por último,
+        una raíz cúbica imita cómo percibe: el doble de luz *no* se ve el doble de clara.
+
+        $$L^* = 116\,f\!\left(\tfrac{Y}{Y_n}\right) - 16, \quad a^* = 500\left[f\!\left(\tfrac{X}{X_n}\right) - f\!\left(\tfrac{Y}{Y_n}\right)\right], \quad b^* = 200\left[f\!\left(\tfrac{Y}{Y_n}\right) - f\!\left(\tfrac{Z}{Z_n}\right)\right]$$
+
+        con $f(u) = \sqrt[3]{u}$ (y una recta para $u < 0{,}0089$) y el blanco $(X_n, Y_n, Z_n)$ de la luz de día
+        D65. Un gris tiene $X/X_n = Y/Y_n = Z/Z_n$: las restas se anulan y $a^* = b^* = 0$. Aquí, escrito entero y
+        comparado con OpenCV:
+        """,
+        en=r"""
+        ## From RGB to Lab, step by step
+
+        The numbers in a file are not light: sRGB stores them on a curve, to spend more values on dark tones. First
+        the curve is undone; then a matrix gives the three stimuli $XYZ$ of the eye; last, a cube root imitates how
+        it perceives: twice the light is *not* seen as twice as bright.
+
+        $$L^* = 116\,f\!\left(\tfrac{Y}{Y_n}\right) - 16, \quad a^* = 500\left[f\!\left(\tfrac{X}{X_n}\right) - f\!\left(\tfrac{Y}{Y_n}\right)\right], \quad b^* = 200\left[f\!\left(\tfrac{Y}{Y_n}\right) - f\!\left(\tfrac{Z}{Z_n}\right)\right]$$
+
+        with $f(u) = \sqrt[3]{u}$ (and a straight line for $u < 0.0089$) and the white $(X_n, Y_n, Z_n)$ of daylight
+        D65. A grey has $X/X_n = Y/Y_n = Z/Z_n$: the differences vanish, and $a^* = b^* = 0$. Here it is, written
+        out and compared with OpenCV:
+        """,
+    )
+    return
+
+
+@app.cell
+def _(np, t, to_lab):
+    def my_lab(rgb):
+        """One colour of sRGB, 0 to 255 => L*, a*, b*."""
+        s = np.asarray(rgb) / 255
+        linear = np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4)
+        to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+        u = to_xyz @ linear / (to_xyz @ np.ones(3))
+        f = np.where(u > 0.008856, np.cbrt(u), 7.787 * u + 16 / 116)
+        return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+    t.table(
+        [
+            {
+                "RGB": str(rgb),
+                t.pick("a mano", "by hand"): ", ".join(f"{each:.1f}" for each in my_lab(rgb)),
+                "OpenCV": ", ".join(f"{each:.1f}" for each in to_lab(np.uint8([[rgb]]))[0, 0]),
+            }
+            for rgb in ((255, 0, 0), (0, 128, 0), (120, 120, 120), (255, 220, 60))
+        ]
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
         ## La idea
 
         **CIE Lab** separa la luminosidad $L^*$ (0 a 100) del color: $a^*$ va de verde a rojo y $b^*$, de azul a
@@ -157,6 +214,102 @@ def _(t):
 @app.cell(hide_code=True)
 def _(t):
     t.source("calco.training.objectives:colourfulness")
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## Pesar los colores raros
+
+        ¿Cuánto pesa cada remedio? Cuenta los colores de nuestras escenas: corta el plano $ab$ en casillas de 10 ×
+        10 y mira qué parte de los píxeles cae en cada una. Casi todo está cerca del gris. Con $\lambda = 0$ el peso
+        es $1/p$ y una casilla con un solo píxel manda; con $\lambda = 1$ todos pesan igual y gana el gris. Después
+        se dividen los pesos para que su promedio sobre los píxeles sea 1, y la tasa de aprendizaje no cambie de
+        sentido.
+        """,
+        en=r"""
+        ## Weighing rare colours
+
+        How much do the weights do? Count the colours of our scenes: cut the plane $ab$ into cells of 10 × 10, and
+        see which share of the pixels falls into each. Nearly all is close to grey. With $\lambda = 0$ the weight is
+        $1/p$, and a cell with a single pixel rules; with $\lambda = 1$ all weigh alike, and grey wins. Then the
+        weights are divided so that their mean over the pixels is 1, and the learning rate keeps its meaning.
+        """,
+    )
+    return
+
+
+@app.cell
+def _(t):
+    blend = t.slider(0, 1, step=0.05, value=0.5, es="λ del reequilibrio", en="λ of the rebalancing")
+    blend
+    return (blend,)
+
+
+@app.cell
+def _(blend, kit, np, t, to_lab):
+    from calco.lessons import segmenting
+
+    _colours = np.concatenate([to_lab(each)[..., 1:].reshape(-1, 2) for each in segmenting.labelled("val", 64).images])
+    cells, _, _ = np.histogram2d(_colours[:, 1], _colours[:, 0], bins=np.arange(-100, 101, 10))
+    p_cells = cells / cells.sum()
+    weights = np.where(
+        cells > 0, 1 / np.maximum((1 - blend.value) * p_cells + blend.value / (cells > 0).sum(), 1e-12), 0
+    )
+    weights /= (p_cells * weights).sum()
+    _figure, _axes = kit.plot(7, 3, columns=2)
+    for _axis, _plane, _title in (
+        (_axes[0], np.log10(np.maximum(p_cells, 1e-6)), t.pick("log₁₀ de la frecuencia", "log₁₀ of the frequency")),
+        (_axes[1], np.log10(np.maximum(weights, 1e-3)), t.pick("log₁₀ del peso", "log₁₀ of the weight")),
+    ):
+        _shown = _axis.imshow(_plane, origin="lower", extent=(-100, 100, -100, 100), cmap="magma")
+        _axis.set(title=_title, xlabel="a*", ylabel="b*")
+        _figure.colorbar(_shown, ax=_axis)
+    t.image(
+        _figure,
+        es=f"La casilla más común tiene el {p_cells.max():.0%} de los píxeles y pesa {weights[cells > 0].min():.2f}; la más rara pesa {weights.max():.1f}",
+        en=f"The most frequent cell has {p_cells.max():.0%} of the pixels and weighs {weights[cells > 0].min():.2f}; the rarest weighs {weights.max():.1f}",
+        width=680,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## De una distribución a un color
+
+        Si la red predice una distribución $q$ sobre casillas, aún hay que elegir *un* color. La media vuelve al
+        marrón; la moda da colores vivos y manchas que saltan de una casilla a otra. Zhang y otros toman un punto
+        intermedio, la **media recocida**: se elevan las probabilidades a $1/T$, se normalizan y se promedia. Con $T
+        = 1$ es la media; con $T \to 0$, la moda; ellos usan $T = 0{,}38$. Por ejemplo, con 60 % de rojo ($a^* =
+        65$) y 40 % de verde ($a^* = -50$):
+        """,
+        en=r"""
+        ## From a distribution to a colour
+
+        If the network predicts a distribution $q$ over cells, *one* colour must still be chosen. The mean leads
+        back to brown; the mode gives vivid colours, and blotches that jump from cell to cell. Zhang and others take
+        a point between, the **annealed mean**: probabilities are raised to $1/T$, normalised, and averaged. $T = 1$
+        is the mean, $T \to 0$ the mode; they use $T = 0.38$. For example, with 60 % red ($a^* = 65$) and 40 % green
+        ($a^* = -50$):
+        """,
+    )
+    return
+
+
+@app.cell
+def _(t):
+    t.table(
+        [
+            {"T": heat, t.pick("peso del rojo", "weight of red"): red, "a*": 65 * red - 50 * (1 - red)}
+            for heat in (1.0, 0.38, 0.1)
+            for red in [0.6 ** (1 / heat) / (0.6 ** (1 / heat) + 0.4 ** (1 / heat))]
+        ]
+    )
     return
 
 
@@ -258,20 +411,29 @@ def _(t):
         Lee las dos columnas juntas. Un color vivo y equivocado pierde más PSNR que un gris prudente: la métrica
         premia al que no arriesga. Estos seis dibujos pueden estar entre los de entrenamiento; para comparar de
         verdad hace falta `calco.evaluate`, que usa imágenes apartadas.
-
-        ## Ejercicios
-
-        **1.** ¿Por qué el PSNR de un resultado gris puede ser mejor que el de uno en color?
-    """,
+        """,
         en="""
         Read the two columns together. A vivid colour that is wrong loses more PSNR than a cautious grey: the metric
         rewards who takes no risk. These six drawings may be among those of the training; for a real comparison one
         needs `calco.evaluate`, which takes images kept apart.
+        """,
+    )
+    return
 
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        ## Ejercicios
+
+        **1.** ¿Por qué el PSNR de un resultado gris puede ser mejor que el de uno en color?
+        """,
+        en="""
         ## Exercises
 
         **1.** Why may the PSNR of a grey result be better than that of a coloured one?
-    """,
+        """,
     )
     return
 

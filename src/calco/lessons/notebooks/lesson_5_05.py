@@ -142,10 +142,137 @@ def _(kit, t):
     return cut, sigma
 
 
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        ## Medir la distancia entre estilos
+
+        Los bocetos de entrenamiento vienen de una distribución $S$ y los de uso, de otra, $T$. La cota de Ben-David
+        y otros (2010) dice qué se puede esperar:
+
+        $$\varepsilon_T \;\le\; \varepsilon_S + \tfrac12\, d(S, T) + \lambda$$
+
+        El error en uso es el de entrenamiento, más la *distancia* entre los dos mundos, más lo que ni el mejor
+        modelo para ambos sabría. La distancia se estima con un truco barato: se entrena un clasificador a decir de
+        qué mundo viene un boceto. Si se equivoca con frecuencia $\epsilon$,
+
+        $$\hat d = 2\,(1 - 2\epsilon)$$
+
+        Si acierta siempre, $\hat d = 2$: son mundos aparte. Si tira una moneda, $\hat d = 0$. Aquí el clasificador
+        es el más simple (el centro más cercano) sobre cuatro medidas de un boceto: la tinta, los tonos intermedios,
+        el grosor de la línea y cuántas líneas hay.
+        """,
+        en=r"""
+        ## Measuring the distance between styles
+
+        The sketches of the training come from one distribution, $S$, those in use from another, $T$. The bound of
+        Ben-David and others (2010) says what to expect:
+
+        $$\varepsilon_T \;\le\; \varepsilon_S + \tfrac12\, d(S, T) + \lambda$$
+
+        The error in use is that of the training, plus the *distance* between the two worlds, plus what even the
+        best model of both would not know. The distance is estimated by a cheap trick: train a classifier to tell
+        from which world a sketch comes. If its error is $\epsilon$,
+
+        $$\hat d = 2\,(1 - 2\epsilon)$$
+
+        If it is always right, $\hat d = 2$: worlds apart. If it tosses a coin, $\hat d = 0$. Here the classifier is
+        the simplest (the nearest centre) on four measures of a sketch: ink, middle tones, thickness of the line,
+        and how many lines there are.
+        """,
+    )
+    return
+
+
 @app.cell
-def _(cut, np, sigma, t):
+def _(kit, np, sketch, t, tests):
     import cv2
 
+    def measures(image):
+        """Ink, middle tones, thickness in pixels, and changes between ink and paper, of a sketch."""
+        plane = image.astype(np.float32).mean(2) / 255
+        ink = plane < 0.5
+        inside = cv2.distanceTransform(ink.astype(np.uint8), cv2.DIST_L2, 3)[ink]
+        return [
+            ink.mean(),
+            ((plane > 0.2) & (plane < 0.8)).mean(),
+            inside.mean() if ink.any() else 0.0,
+            (ink[:, 1:] != ink[:, :-1]).mean(),
+        ]
+
+    all_styles = ("contour", "canny", "pencil", "xdog", "hatching")
+    described = {
+        name: np.array([measures(sketch(each, str(i), style=name)) for i, each in enumerate(tests)])
+        for name in all_styles
+    }
+
+    def distance(first, second):
+        """2 (1 - 2 error) of the nearest centre, each sketch left out once."""
+        points = np.concatenate([first, second])
+        points = (points - points.mean(0)) / (points.std(0) + 1e-9)
+        sides = np.repeat([0, 1], [len(first), len(second)])
+        wrong = 0
+        for i, point in enumerate(points):
+            rest = np.arange(len(points)) != i
+            centres = [points[rest & (sides == side)].mean(0) for side in (0, 1)]
+            wrong += np.linalg.norm(point - centres[1 - sides[i]]) <= np.linalg.norm(point - centres[sides[i]])
+        return max(0.0, 2 * (1 - 2 * wrong / len(points)))
+
+    gaps = np.array([[distance(described[a], described[b]) if a != b else 0 for b in all_styles] for a in all_styles])
+    _figure, _axes = kit.plot(4.6, 3.8)
+    _axes.imshow(gaps, vmin=0, vmax=2, cmap="Blues")
+    _axes.grid(visible=False)
+    _axes.set(xticks=range(5), yticks=range(5), xticklabels=all_styles, yticklabels=all_styles)
+    _axes.tick_params(axis="x", rotation=30)
+    for _row in range(5):
+        for _column in range(5):
+            _axes.text(
+                _column,
+                _row,
+                f"{gaps[_row, _column]:.1f}",
+                ha="center",
+                va="center",
+                color="white" if gaps[_row, _column] > 1.2 else "black",
+            )
+    t.image(
+        _figure,
+        es="Distancia entre estilos: 0 no se distinguen, 2 se distinguen siempre",
+        en="Distance between styles: 0 cannot be told apart, 2 always can",
+        width=440,
+    )
+    return all_styles, cv2
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        Lee la fila de *contour*: esas distancias son el salto que le pides a un modelo que solo vio ese estilo.
+        Entrenar con todos los estilos, con grosor y temblor al azar (*aleatorización del dominio*), no acerca los
+        mundos: ensancha $S$ hasta que $T$ caiga adentro. El dibujo de una persona trae además lo que ningún
+        operador hace: líneas que se repasan, partes que se omiten, proporciones exageradas y un papel con manchas.
+        Por eso las medidas son un primer aviso, no un permiso.
+
+        Lo que se ve cuando el salto es grande: manchas donde hay líneas dobles, color solo dentro de los contornos
+        cerrados, y rayas del tramado que sobreviven en la foto.
+        """,
+        en="""
+        Read the row of *contour*: these distances are the jump that you ask of a model that has seen that style
+        only. To train on all styles, with random thickness and wobble (*domain randomisation*), does not bring the
+        worlds closer: it widens $S$ until $T$ falls inside. A person's drawing also has what no operator makes:
+        lines drawn twice, parts left out, exaggerated proportions, and paper with stains. So the measures are a
+        first warning, not a licence.
+
+        What one sees where the jump is great: blotches at double lines, colour only inside closed outlines, and
+        strokes of the hatching that survive in the photograph.
+        """,
+    )
+    return
+
+
+@app.cell
+def _(cut, cv2, np, sigma, t):
     from calco.data.sources.openmoji import draw, drawings_folder
 
     drawing = draw((drawings_folder() / "1F98A.svg").read_text(encoding="utf-8"), 192)
@@ -201,23 +328,22 @@ def _(t):
 
 
 @app.cell
-def _(calco, kit, many, np, one, sketch, t, tests):
-    styles = ("contour", "canny", "pencil", "xdog", "hatching")
+def _(all_styles, calco, kit, many, np, one, sketch, t, tests):
     table = {}
-    for _style in styles:
+    for _style in all_styles:
         _sketches = [sketch(each, str(i), style=_style) for i, each in enumerate(tests)]
         table[_style] = [
             float(np.mean([calco.psnr(model(a), b) for a, b in zip(_sketches, tests, strict=True)]))
             for model in (one, many)
         ]
     _figure, _axes = kit.plot()
-    _places = np.arange(len(styles))
+    _places = np.arange(len(all_styles))
     for _shift, _column, _label in (
         (-0.2, 0, t.pick("vio un estilo", "saw one style")),
         (0.2, 1, t.pick("vio todos", "saw all")),
     ):
-        _axes.bar(_places + _shift, [table[each][_column] for each in styles], 0.4, label=_label)
-    _axes.set(xticks=_places, xticklabels=styles, ylabel="PSNR, dB")
+        _axes.bar(_places + _shift, [table[each][_column] for each in all_styles], 0.4, label=_label)
+    _axes.set(xticks=_places, xticklabels=all_styles, ylabel="PSNR, dB")
     _axes.legend()
     t.image(_figure, es=f"Promedio de {len(tests)} escenas", en=f"Mean of {len(tests)} scenes", width=520)
     return (table,)
@@ -238,11 +364,7 @@ def _(t, table):
 
         La regla: **entrena con más variedad de la que verás**, y mide con un estilo que el entrenamiento no usó.
         Mejor aún, con dibujos de una persona.
-
-        ## Ejercicios
-
-        **1.** Con estilo *contour*, ¿desde qué temblor empeora el modelo de un estilo? Usa el deslizador.
-    """,
+        """,
         en=f"""
         To have seen all styles changes the score by {_gain[_most]:+.1f} dB with *{_most}* and by
         {_gain[_least]:+.1f} dB with *{_least}*: for equal steps, variety helps where the style is another, and may
@@ -253,11 +375,24 @@ def _(t, table):
 
         The rule: **train with more variety than you will meet**, and measure on a style that the training has not
         used. Better still, on drawings of a person.
+        """,
+    )
+    return
 
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        ## Ejercicios
+
+        **1.** Con estilo *contour*, ¿desde qué temblor empeora el modelo de un estilo? Usa el deslizador.
+        """,
+        en="""
         ## Exercises
 
         **1.** In the style *contour*, from which wobble does the model of one style get worse? Use the slider.
-    """,
+        """,
     )
     return
 
@@ -280,10 +415,40 @@ def _(calco, np, one, sketch, t, tests):
 def _(t):
     t(
         es="""
-        **2.** Escribe la orden que entrena con todos los estilos y líneas variables.
+        **2.** Un clasificador distingue tus bocetos de los de un dibujante con 3 % de error. ¿Cuánto vale la
+        distancia? ¿Qué harías?
+        """,
+        en="""
+        **2.** A classifier tells your sketches from those of an artist with an error of 3 %. What is the distance?
+        What would you do?
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.solution(
+        es=r"""
+        $2(1 - 2 \cdot 0{,}03) = 1{,}88$ de un máximo de 2: son dos mundos. Mira *qué* medida los separa (grosor,
+        cantidad de tinta, papel) y muévela en la receta hasta que el clasificador dude; después entrena.
+        """,
+        en=r"""
+        $2(1 - 2 \cdot 0.03) = 1.88$ of at most 2: they are two worlds. See *which* measure separates them
+        (thickness, amount of ink, paper), move it in the recipe until the classifier doubts, and then train.
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        **3.** Escribe la orden que entrena con todos los estilos y líneas variables.
     """,
         en="""
-        **2.** Write the command that trains with all styles and varied lines.
+        **3.** Write the command that trains with all styles and varied lines.
     """,
     )
     return
