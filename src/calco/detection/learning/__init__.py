@@ -85,8 +85,9 @@ class DetectTrainConfig:
     """Seed of all random number generators."""
     size: int = 320
     """Side of the square that images are fitted into, in pixels; a multiple of 32."""
-    freeze: int = 2
-    """Number of stages of lite's backbone, of seven, that keep their ImageNet weights; 0 trains all of it."""
+    freeze: int = 5
+    """Number of stages of lite's backbone, of seven, that keep their ImageNet weights; fewer where thousands of images
+    teach them something better, 0 trains all of it."""
     calm: float = 0.15
     """Last share of the run, with weak augmentation and without mosaics, so that it ends on realistic images."""
     lite: LiteConfig = field(default_factory=LiteConfig)
