@@ -206,3 +206,11 @@ def test_text_where_numbers_must_stand_is_refused(
     assert left.value.code == 2
     assert "cannot add up" in capfd.readouterr().err
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_duckdb_that_this_program_has_open_is_named_with_the_remedy(foreign: Path) -> None:
+    backend = connect(str(foreign))
+    with pytest.raises(CalcoError, match=r"open in this program already; close that connection first, by its disconn"):
+        connect(str(foreign))
+    backend.disconnect()
+    connect(str(foreign)).disconnect()

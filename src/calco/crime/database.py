@@ -211,6 +211,8 @@ def reason(error: Exception, url: str) -> str:
         return f"Ibis lacks the driver of {missing[1]}; install it: pip install '{extra}'"
     if "not a valid DuckDB" in str(error):
         return "it is not a DuckDB database; choose another file"
+    if "configuration has been locked" in str(error):  # by `connect`, for all connections of this process
+        return "it is open in this program already; close that connection first, by its disconnect()"
     words = error.args[1] if len(error.args) > 1 and isinstance(error.args[0], int) else error
     if "file system operations are disabled" in str(words) or "external extensions is disabled" in str(words):
         return (
