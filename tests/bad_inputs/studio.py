@@ -1,4 +1,4 @@
-"""What the studio refuses to start with."""
+"""What the studio and the lessons refuse to start with."""
 
 import socket
 from pathlib import Path
@@ -38,4 +38,10 @@ CASES = (
         says=("cannot make the folder set/a.png",)),
     Bad("no room for a request in the studio", as_it_is, code=2, command="serve --queue 0",
         says=("queue is 0; it must lie between 1 and 10000",)),
+    Bad("a lesson that is not in the course", as_it_is, code=2, command="lessons run 9.9",
+        says=("there is no lesson '9.9'", "calco lessons lists them")),
+    Bad("a lesson at a port in use", taken_port, code=2, command="lessons open 2.4 --no-browser --port @port",
+        says=("in use; choose another, or --port 0",)),
+    Bad("an image as the folder of the pages of lessons", as_it_is, code=2, command="lessons export 2.4 --out set/a.png",
+        says=("cannot make the folder set/a.png", "choose another path")),
 )  # fmt: skip
