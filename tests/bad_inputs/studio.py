@@ -42,6 +42,7 @@ CASES = (
         says=("there is no lesson '9.9'", "calco lessons lists them")),
     Bad("a lesson at a port in use", taken_port, code=2, command="lessons open 2.4 --no-browser --port @port",
         says=("in use; choose another, or --port 0",)),
-    Bad("an image as the folder of the pages of lessons", as_it_is, code=2, command="lessons export 2.4 --out set/a.png",
+    Bad("an image as the folder of the pages of lessons", as_it_is, code=2,
+        command="lessons export 2.4 --out set/a.png",
         says=("cannot make the folder set/a.png", "choose another path")),
 )  # fmt: skip
