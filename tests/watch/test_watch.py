@@ -188,7 +188,7 @@ def test_loops_go_on_in_time_and_hold_no_more_memory(video: Path, tmp_path: Path
     assert done.frames == 240 and len(done.memory) == 4
     tracks = journal.read(tmp_path / "w" / "tracks.jsonl")
     assert len({t["track"] for t in tracks}) == len(tracks) >= 8 and tracks[-1]["last"] == pytest.approx(23.9)
-    assert done.memory[3] - done.memory[1] < 8
+    assert done.memory[3] - done.memory[1] < 16  # MiB; 120 kept frames would be more, and the heap moves by some
 
 
 def tiny_painter() -> Translator:

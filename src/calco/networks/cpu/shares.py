@@ -34,8 +34,10 @@ def in_shares(network: Network, inputs: Sequence[Tensor], weights: Iterable[nn.P
         inputs: Its inputs, N, ... each.
         weights: Its parameters.
     """
+    if learning_dtype(inputs[0]) is None:  # asked first: an exporter must not see the number of images fixed
+        return network(*inputs)
     threads = min(torch.get_num_threads(), len(inputs[0]))
-    if threads < 2 or learning_dtype(inputs[0]) is None:
+    if threads < 2:
         return network(*inputs)
     trained = [weight for weight in weights if weight.requires_grad]
     out: Sequence[Tensor] = _Shares.apply(network, threads, len(inputs), *inputs, *trained)  # type: ignore[no-untyped-call]
