@@ -33,7 +33,7 @@ class _Sentence(string.Formatter):
         self._language = language
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """Return a value as it stands in the sentence; by default a float has six digits, and no digit is grouped."""
+        """Return a value as text: floats with six digits by default, without separators of thousands."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return number(value, self._language, format_spec or ("g" if isinstance(value, float) else "d"))
         return str(super().format_field(value, format_spec))

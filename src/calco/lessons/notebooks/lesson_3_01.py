@@ -274,7 +274,7 @@ def _(by_otsu, filled, np, otsu_iou, t):
 
         ## What goes wrong, and how one sees it
 
-        - **Single dots**: each pixel decides alone. It looks like salt and pepper, and is mended by looking at
+        - **Single dots**: each pixel decides alone. It looks like salt and pepper; the cure is to look at the
           neighbours.
         - **Gaps inside an object**: a highlight or a black eye has no saturation.
         - **The border is shifted**: annotation and image were reduced in different ways (lesson 3.5).
