@@ -182,13 +182,27 @@ def test_stopped_and_gone_on(whole: Path, video: Path, rules: Path, tmp_path: Pa
     assert len(frames(tmp_path / "w" / "video.mp4")) == 60
 
 
+LOOPS = """
+import sys
+sys.path.insert(0, {here!r})
+from watch.finders import Colours
+from calco.watch.config import WatchConfig
+from calco.watch.run import watch
+done = watch(WatchConfig(source={video!r}, out={out!r}, loops=4, video=False), detector=Colours())
+print(done.frames, *done.memory)
+"""
+
+
 @pytest.mark.slow
 def test_loops_go_on_in_time_and_hold_no_more_memory(video: Path, tmp_path: Path) -> None:
-    done = watch(config(video, tmp_path / "w", loops=4, video=False), detector=Colours())
-    assert done.frames == 240 and len(done.memory) == 4
+    # In a process of its own: what other tests left in the heap moves the memory of this one.
+    code = LOOPS.format(here=str(ROOT / "tests"), video=str(video), out=str(tmp_path / "w"))
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True).stdout
+    frames_watched, *memory = map(float, said.splitlines()[-1].split())
+    assert frames_watched == 240 and len(memory) == 4
     tracks = journal.read(tmp_path / "w" / "tracks.jsonl")
     assert len({t["track"] for t in tracks}) == len(tracks) >= 8 and tracks[-1]["last"] == pytest.approx(23.9)
-    assert done.memory[3] - done.memory[1] < 16  # MiB; 120 kept frames would be more, and the heap moves by some
+    assert memory[3] - memory[1] < 8
 
 
 def tiny_painter() -> Translator:
