@@ -158,9 +158,11 @@ class Perceptual:
     @torch.inference_mode()
     def between(self, one: Features, other: Features) -> float:
         """Return the distance of two images by their features; 0 = the same."""
-        # Differences, squares and their sum at once, where torch would write each to memory.
-        pairs = ([x.permute(1, 2, 0).numpy() for x in layer] for layer in zip(one, other, strict=True))
-        return float(sum(cv2.norm(a, b, cv2.NORM_L2SQR) / (a.shape[0] * a.shape[1]) for a, b in pairs))
+        # Differences, squares and their sum at once, where torch would write each to memory. As planes, H, W C: OpenCV
+        # takes an array's last axis for channels, of which it has 128 at most.
+        pairs = ([x.permute(1, 2, 0).flatten(1).numpy() for x in layer] for layer in zip(one, other, strict=True))
+        areas = (x.shape[1] * x.shape[2] for x in one)
+        return float(sum(cv2.norm(a, b, cv2.NORM_L2SQR) / area for (a, b), area in zip(pairs, areas, strict=True)))
 
     def __call__(self, images: Sequence[Image], target: Image) -> list[float]:
         """Return the distances of HWC images to a target of the same size, as they are shown; 0 = the same."""
