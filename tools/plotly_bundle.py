@@ -7,9 +7,10 @@ It wants Node.js with npm, and a network. The file tells the versions of all tha
 
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from arguments import Arguments
 
 VERSIONS = {"plotly.js": "4.1.1", "esbuild": "0.28.2"}
 TRACES = ("bar", "pie", "sunburst")  # and scatter, which the core holds
@@ -58,11 +59,14 @@ def licence(folder: Path) -> str:
 
 def main() -> None:
     """Writes the file that is named."""
+    parser = Arguments(__doc__)
+    parser.add_argument("out", type=Path, help="file to write")
+    out = parser.parse_args().out
     with tempfile.TemporaryDirectory() as folder:
         script, packages = bundle(Path(folder))
         licences = "\n\n---\n\n".join(map(licence, packages)).replace("*/", "* /")
     head = HEAD.format(version=VERSIONS["plotly.js"], traces=", ".join(TRACES)) + "with its licence, stands at the end"
-    Path(sys.argv[1]).write_text(f"/* {head} */\n{script.strip()}\n/*\n{licences}\n*/\n", encoding="utf-8")
+    out.write_text(f"/* {head} */\n{script.strip()}\n/*\n{licences}\n*/\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

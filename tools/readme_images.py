@@ -6,7 +6,6 @@ Each command is printed before it runs, and stands in the README beside its imag
 tools/documentation/grids.py.
 """
 
-import argparse
 import os
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from arguments import Arguments
 from PIL import Image as Pillow
 
 from calco import imaging
@@ -107,8 +107,8 @@ def report(room: Path, out: Path, minutes: float) -> None:
 
 def main() -> None:
     """Make the images that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/images/readme"))
+    parser = Arguments(__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/images/readme"), help="folder of the images")
     parser.add_argument("--room", type=Path, help="folder for runs and videos; by default a temporary one")
     parser.add_argument("--minutes", type=float, default=10.0, help="minutes of each training")
     parser.add_argument("--only", choices=("watch", "report"), help="make this one alone")

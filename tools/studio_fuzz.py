@@ -9,7 +9,6 @@ Uploads are cut off, changed in places, of another type than they say, bombs, an
 and in JSON, whole and broken, to each address that takes files. They derive from the seed and their number alone.
 """
 
-import argparse
 import asyncio
 import base64
 import contextlib
@@ -31,6 +30,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from arguments import Arguments
 from studio_load import API, Studio, ask, form, machine, photographs, studio, untrained, write_section
 
 _AT_ONCE: Final = 8  # uploads
@@ -344,7 +344,7 @@ def served(there: Studio) -> dict[str, str]:
 
 def main() -> None:
     """Send the uploads, print the table, and leave with status 1 if something was not as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Arguments(__doc__)
     parser.add_argument("--uploads", type=int, default=10_000, help="mutated uploads")
     parser.add_argument("--examples", type=int, default=100, help="requests of schemathesis an operation; 0: none")
     parser.add_argument("--seed", type=int, default=0, help="seed of the uploads")

@@ -4,7 +4,6 @@ MODEL turns sketches into images, such as src/calco/web/drawings, which comes wi
 browser opens the home page and the page of the model, and what it shows is written with few colours.
 """
 
-import argparse
 import contextlib
 import io
 import socket
@@ -14,6 +13,7 @@ import time
 from pathlib import Path
 
 import uvicorn
+from arguments import Arguments
 from PIL import Image as Pillow
 from playwright.sync_api import sync_playwright
 
@@ -27,11 +27,11 @@ COLOURS = 128
 
 def main() -> None:
     """Write studio-home.png and studio-job.png."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("drawing", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs/images"))
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser = Arguments(__doc__)
+    parser.add_argument("model", type=Path, help="model or run that the pages show")
+    parser.add_argument("drawing", type=Path, help="image that is given to it")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder of the images")
+    parser.add_argument("--chromium", default="/usr/bin/chromium", help="browser")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as state, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

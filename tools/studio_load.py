@@ -29,6 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from arguments import Arguments
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "serve.md"
 API: Final = "/api/v1"
@@ -471,7 +473,7 @@ def _faults(counts: Counts, *, may_refuse: bool) -> list[str]:
 
 def main() -> None:
     """Measure, print the table, and leave with status 1 if something was not as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Arguments(__doc__)
     parser.add_argument("--model", type=Path, help="a translator; by default an untrained one of the preset small")
     parser.add_argument("--clients", type=int, default=16, help="clients that ask one request after the other")
     parser.add_argument("--seconds", type=float, default=20.0, help="time of the model alone, and of the clients")

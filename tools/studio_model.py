@@ -7,7 +7,6 @@ would draw it: thicker or thinner, and shaky, in the sketch and in the drawing a
 lines that are there. The model is kept in half precision, under 10 MB; its licence is that of the drawings.
 """
 
-import argparse
 import csv
 import json
 import re
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from arguments import Arguments
 from safetensors.torch import load_file
 
 import calco
@@ -79,12 +79,12 @@ def write_pairs(folder: Path, seed: int) -> int:
 
 def main() -> None:
     """Write the pairs, train, and put the model in its place."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--threads", default="auto")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("studio-model"))
-    parser.add_argument("--into", type=Path, default=Path("src/calco/web/drawings"))
+    parser = Arguments(__doc__)
+    parser.add_argument("--minutes", type=float, default=20, help="minutes of the training")
+    parser.add_argument("--threads", default="auto", help="threads of the training")
+    parser.add_argument("--seed", type=int, default=0, help="seed of pairs and training")
+    parser.add_argument("--out", type=Path, default=Path("studio-model"), help="folder of pairs and run")
+    parser.add_argument("--into", type=Path, default=Path("src/calco/web/drawings"), help="folder of the model")
     asked = parser.parse_args()
     pairs = asked.out / "pairs"
     if not (pairs / "groups.csv").exists():

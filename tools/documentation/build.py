@@ -4,7 +4,6 @@ Zensical has one language for each site, so that two are built, the Spanish one 
 pages are copied to build/docs, where the reference is added, and links lead to where the pages stand in the site.
 """
 
-import argparse
 import functools
 import os
 import re
@@ -20,6 +19,9 @@ from typing import Any, Final
 
 import reference
 from pymdownx.slugs import slugify
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # tools/
+from arguments import Arguments
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HERE: Final = Path(__file__).resolve().parent
@@ -401,7 +403,7 @@ def serve(site: Path, port: int) -> None:
 
 def main() -> None:
     """Build the site, and serve it if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Arguments(__doc__.splitlines()[0])
     parser.add_argument(
         "--out", type=Path, default=ROOT / "build/docs", help="folder for the pages and the site; it is emptied"
     )

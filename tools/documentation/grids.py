@@ -1,7 +1,5 @@
 """Take the images of the documentation from the runs that its pages train.
 
-Usage: python tools/documentation/grids.py RUNS
-
 RUNS has the folders sketch, repair, colour, colour-holes and people of the commands in docs/guides.
 """
 
@@ -12,6 +10,9 @@ from typing import Final
 
 import numpy as np
 from PIL import Image
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # tools/
+from arguments import Arguments
 
 OUT: Final = Path(__file__).resolve().parents[2] / "docs" / "images"
 JOBS: Final = ("sketch", "repair", "colour", "colour-holes", "people")
@@ -41,7 +42,9 @@ def pairs(sheet: Image.Image, chosen: tuple[int, ...]) -> Image.Image:
 
 def main() -> None:
     """Write the sheets of the guides, and the pairs and the animation of the home page."""
-    runs = Path(sys.argv[1])
+    parser = Arguments(__doc__)
+    parser.add_argument("runs", type=Path, help="folder of the runs")
+    runs = parser.parse_args().runs
     (OUT / "guides").mkdir(parents=True, exist_ok=True)
     (OUT / "home").mkdir(exist_ok=True)
     for job in JOBS:
