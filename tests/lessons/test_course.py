@@ -88,6 +88,28 @@ def test_no_heading_of_a_lesson_is_empty(lesson: Lesson) -> None:
             assert empty == []
 
 
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda each: each.number)
+def test_no_line_of_a_paragraph_begins_like_a_list(lesson: Lesson) -> None:
+    """Markdown would make one of it: "… de zancada" and "8. Por eso …" in the next line."""
+    for text in itertools.chain(*texts_of(lesson)):
+        for paragraph in re.split(r"\n\s*\n", re.sub(r"(?s)```.*?```", "", text)):
+            lines = [line.strip() for line in paragraph.splitlines() if line.strip()]
+            listed = [line for line in lines if re.match(r"(\d+\.|[-+*])\s", line)]
+            assert not listed or lines[0] in listed, listed
+
+
+def test_spanish_texts_have_decimal_commas_outside_code_and_formulas() -> None:
+    mo = pytest.importorskip("marimo")
+    from calco.lessons import kit
+
+    assert isinstance(kit.language(), mo.ui.radio)
+    spanish = kit.Texts(kit.language())
+    shown = spanish(es="IoU 0.75, lección 2.14, `0.5`, 34.1%, [OpenMoji](https://a.org/0.5)", en="").text
+    assert all(each in shown for each in ("IoU 0,75", "lección 2.14", ">0.5<", "34,1%", "https://a.org/0.5"))
+    table = spanish.table([{"AP": 0.25, "lección": "2.15 Ajuste fino", "ms": "1.6 ms"}]).text
+    assert all(each in table for each in ("0,25", "2.15 Ajuste fino", "1,6 ms"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda each: each.number)
 def test_a_lesson_runs_and_exports(lesson: Lesson, tmp_path: Path, data: Path) -> None:

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -32,6 +33,15 @@ from calco.lessons.outline import LANGUAGE, LESSONS, Language, lesson_of
 _NEAREST_BELOW: Final = 128  # pixels of a side below which an image is enlarged as squares, as a map of features is
 _DPI: Final = 110
 _LETTERS: Final = "ABCDEFGHIJ"
+_LEAST_WIDTH: Final = 180  # pixels of a caption under an image that is narrower
+# Code, formulas, addresses, licences (4.0) and lessons (2.14) stay; the rest are numbers, but not 1.000, a thousand.
+_NUMBER: Final = re.compile(
+    r"(?P<kept>```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\))"
+    r"|(?<![\w.,/])(?<![A-Za-z]-)(?P<lesson>1\.1|2\.(?:1?\d|20)|3\.(?:\d|10)|4\.[01]|5\.[1-5])(?!\w|\.\d)"
+    r"|(?<![\w.,/])(?<![A-Za-z]-)(?P<number>0\.\d+|[1-9]\d*\.(?:\d\d?|\d{4,}))(?!\w|\.\d)",
+    re.DOTALL,
+)
+_CELL: Final = re.compile(r"([±+\-−]?\d+)\.(\d+)(?=\s?(?:%|[a-z]{1,3})?$)")
 
 
 class LanguageSwitch(mo.ui.radio):
@@ -85,12 +95,16 @@ class Texts:
         self._settings = switch.settings
 
     def __call__(self, *, es: str, en: str) -> mo.Html:
-        """Return a text: Markdown with formulas in LaTeX."""
-        return mo.md(self.pick(es, en))
+        """Return a text: Markdown with formulas in LaTeX; numbers in Spanish have a decimal comma."""
+        return mo.md(self._written(es, en))
 
     def pick(self, es: str, en: str) -> str:
         """Return the one of two labels."""
         return es if self.language == "es" else en
+
+    def _written(self, es: str, en: str) -> str:
+        """Return the one of two texts, numbers as its language writes them."""
+        return _with_commas(es) if self.language == "es" else en
 
     def slider(
         self, start: float | None = None, stop: float | None = None, *, value: float, es: str, en: str, **options: Any
@@ -160,8 +174,12 @@ class Texts:
 
         Small images are enlarged as squares. The caption is also what a screen reader reads. `width` is in pixels.
         """
-        text = self.pick(es, en)
-        return mo.image(_png(what, width), alt=text, caption=text, width=width)
+        text = self._written(es, en)
+        file = _png(what, width)
+        shown = width or Pillow.open(io.BytesIO(file)).width
+        # A caption is as wide as its image, so that it stands below it, and images side by side stay so.
+        figure = mo.image(file, alt=text, caption=text, width=width)
+        return figure.style(width="100%", max_width=f"{max(shown, _LEAST_WIDTH)}px")
 
     def images(self, *each: "tuple[npt.NDArray[Any] | Figure, str, str]", width: int = 200) -> mo.Html:
         """Return images side by side, each given with its caption in Spanish and in English."""
@@ -172,8 +190,16 @@ class Texts:
     def table(self, rows: Sequence[Mapping[str, Any]]) -> mo.Html:
         """Return rows as a table; the keys of the first one are its head."""
         head = list(rows[0])
-        lines = [head, ["---"] * len(head), *([_cell(row[name]) for name in head] for row in rows)]
+        lines = [
+            [self._written(name, name) for name in head],
+            ["---"] * len(head),
+            *([self._cell(row[name]) for name in head] for row in rows),
+        ]
         return mo.md("\n".join("| " + " | ".join(line) + " |" for line in lines))
+
+    def _cell(self, value: Any) -> str:
+        text = f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+        return _CELL.sub(r"\1,\2", text) if self.language == "es" and _CELL.match(text) else self._written(text, text)
 
     def quiz(self, questions: Sequence[Question]) -> mo.ui.array:
         """Return a choice for each question; its value is the list of the numbers that were chosen, or None."""
@@ -226,8 +252,9 @@ def plot(width: float = 6.0, height: float = 3.2, *, columns: int = 1) -> tuple[
     return figure, all_axes[0] if columns == 1 else all_axes
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+def _with_commas(text: str) -> str:
+    """Return a Spanish text with decimal commas: cells compute "0.25" for both languages."""
+    return _NUMBER.sub(lambda found: (found["number"] or "").replace(".", ",") or found[0], text)
 
 
 def _png(what: "npt.NDArray[Any] | Figure", width: int | None) -> bytes:

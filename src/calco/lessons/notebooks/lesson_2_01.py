@@ -54,7 +54,7 @@ def _():
 def _(kit, t):
     window = t.slider(24, 144, step=8, value=72, es="ventana, píxeles", en="window, pixels")
     step = t.slider(4, 64, step=4, value=24, es="paso, píxeles", en="step, pixels")
-    kit.mo.hstack([window, step], justify="start")
+    kit.mo.hstack([window, step], justify="start", wrap=True)
     return step, window
 
 
@@ -169,7 +169,7 @@ def _(dragged, height, t, width, xyxy_to_relative, xyxy_to_xywh):
         [
             {
                 t.pick("formato", "format"): _name,
-                t.pick("números", "numbers"): ", ".join(f"{_x:.4g}" for _x in _numbers),
+                t.pick("números", "numbers"): "`" + " ".join(f"{_x:.4g}" for _x in _numbers) + "`",
             }
             for _name, _numbers in (
                 ("xyxy (VOC)", _box),
@@ -307,7 +307,7 @@ def _(all_windows, detection, every_size, height, kit, one_size, pyramid, t, tru
                         t.pick("ventana", "window"): f"{_level.size_wh[0]} × {_level.size_wh[1]}",
                         t.pick("paso", "step"): _level.step,
                         t.pick("ventanas", "windows"): len(_level.boxes),
-                        t.pick("mejor IoU con cada objeto", "best IoU with each object"): ", ".join(
+                        t.pick("mejor IoU con cada objeto", "best IoU with each object"): " · ".join(
                             f"{_share:.2f}" for _share in detection.iou(_level.boxes, truth.boxes).max(0)
                         ),
                     }

@@ -236,7 +236,7 @@ def _(t):
 def _(kit, t):
     threshold = t.slider(0.3, 0.95, step=0.05, value=0.5, es="umbral", en="threshold")
     stride = t.slider(8, 48, step=8, value=16, es="paso, píxeles", en="step, pixels")
-    kit.mo.hstack([threshold, stride], justify="start")
+    kit.mo.hstack([threshold, stride], justify="start", wrap=True)
     return stride, threshold
 
 

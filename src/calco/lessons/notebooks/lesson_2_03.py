@@ -65,7 +65,7 @@ def _(kit, t):
     )
     limit = t.slider(0, 1, step=0.05, value=0.3, es="umbral de IoU (nms)", en="IoU threshold (nms)")
     sigma = t.slider(0.05, 1, step=0.05, value=0.3, es="σ (los otros dos)", en="σ (the other two)")
-    kit.mo.hstack([method, limit, sigma], justify="start")
+    kit.mo.hstack([method, limit, sigma], justify="start", wrap=True)
     return limit, method, sigma
 
 
@@ -148,7 +148,7 @@ def _(image, np):
         stage = torch.nn.Conv2d(channels, wider, 3, stride=2, padding=1)
         maps.append(torch.relu(stage(maps[-1])).detach())
         channels = wider
-    [tuple(each.shape) for each in maps]
+    print("\n".join(str(tuple(each.shape)) for each in maps))
     return
 
 
@@ -156,10 +156,10 @@ def _(image, np):
 def _(t):
     t(
         es="""
-        Un objeto pequeño se pierde en un mapa de zancada 32; uno grande no cabe en el campo de visión de uno de zancada
-        8. Por eso el *cuello* combina varios niveles: la **pirámide de características** (FPN; Lin y otros, 2017) hace
-        con los mapas lo que la pirámide de imágenes hacía con los píxeles. Al final, la *cabeza* predice en cada celda
-        la clase y la caja.
+        Un objeto pequeño se pierde en un mapa de zancada 32; uno grande no cabe en el campo de visión de otro de
+        zancada 8. Por eso el *cuello* combina varios niveles: la **pirámide de características** (FPN; Lin y otros,
+        2017) hace con los mapas lo que la pirámide de imágenes hacía con los píxeles. Al final, la *cabeza* predice en
+        cada celda la clase y la caja.
 
         ## Supresión de no máximos
 
@@ -448,11 +448,11 @@ def _(np, t, toy_objects, toy_right, toy_scores):
     _best = int(_f1.argmax())
     t.solution(
         es=f"""
-        $2TP + FP + FN$ es el número de cajas más el de objetos. Las $F_1$ son {", ".join(f"{_x:.3f}" for _x in _f1)}: la mejor con
+        $2TP + FP + FN$ es el número de cajas más el de objetos. Las $F_1$ son {"; ".join(f"{_x:.3f}" for _x in _f1)}: la mejor con
         {_best + 1} cajas, es decir, un umbral de {toy_scores[_best]:.2f} o poco menos.
         """,
         en=f"""
-        $2TP + FP + FN$ is the number of boxes plus that of objects. The $F_1$ are {", ".join(f"{_x:.3f}" for _x in _f1)}: the best with
+        $2TP + FP + FN$ is the number of boxes plus that of objects. The $F_1$ are {"; ".join(f"{_x:.3f}" for _x in _f1)}: the best with
         {_best + 1} boxes, that is, a threshold of {toy_scores[_best]:.2f} or slightly less.
         """,
     )

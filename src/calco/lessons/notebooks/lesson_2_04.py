@@ -155,7 +155,7 @@ def _(t):
 def _(kit, t):
     side = t.slider(4, 200, value=100, es="lado, píxeles", en="side, pixels")
     shift = t.slider(0, 200, value=50, es="desplazamiento, píxeles", en="shift, pixels")
-    kit.mo.hstack([side, shift], justify="start")
+    kit.mo.hstack([side, shift], justify="start", wrap=True)
     return shift, side
 
 

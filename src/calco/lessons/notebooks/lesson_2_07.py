@@ -223,7 +223,7 @@ def _(t):
 
         ## Ejercicios
 
-        **1.** Tienes 1.000 fotogramas de diez videos. ¿Por qué separar al azar por fotogramas da una mAP demasiado
+        **1.** Tienes 1000 fotogramas de diez videos. ¿Por qué separar al azar por fotogramas da una mAP demasiado
         buena?
         """,
         en="""

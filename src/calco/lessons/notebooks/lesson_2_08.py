@@ -219,7 +219,7 @@ def _(coco, folder, json, read_annotations):
 def _(t):
     t(
         es="""
-        Nuestras diez líneas habrían aceptado las dos primeras sin decir nada, y la tercera habría dado un `KeyError`.
+        Nuestras diez líneas habrían aceptado las dos cajas sin decir nada; con la clase habrían dado un `KeyError`.
         Un buen cargador no corrige en silencio: dice qué dejó fuera y por qué.
 
         ## Ejercicios
@@ -227,8 +227,8 @@ def _(t):
         **1.** Cuenta cuántas imágenes de entrenamiento tienen un animal, con las listas de arriba.
         """,
         en="""
-        Our ten lines would have accepted the first two without a word, and the third would have been a `KeyError`. A
-        good loader does not repair in silence: it says what it left out, and why.
+        Our ten lines would have accepted both boxes without a word; the class would have been a `KeyError`. A good
+        loader does not repair in silence: it says what it left out, and why.
 
         ## Exercises
 

@@ -177,7 +177,7 @@ def _(t):
 def _(kit, t):
     work = t.slider(64, 1024, step=64, value=320, es="lado del detector, píxeles", en="detector's side, pixels")
     farther = t.slider(1, 30, value=12, es="objetos … veces más pequeños", en="objects … times smaller")
-    kit.mo.hstack([work, farther], justify="start")
+    kit.mo.hstack([work, farther], justify="start", wrap=True)
     return farther, work
 
 
@@ -229,7 +229,7 @@ def _(t):
 @app.cell
 def _(data_folder, detection, folder):
     explored = detection.explore(detection.ExploreConfig(images=str(folder), out=str(data_folder() / "explore")))
-    explored.verdict()
+    print(*explored.verdict().split(". "), sep=".\n")
     return (explored,)
 
 
@@ -322,7 +322,7 @@ def _(annotations, boxes, labels, np, t):
         for _name in annotations.classes
     }
     _widest = max(_ratios, key=lambda _name: abs(np.log(_ratios[_name])))
-    _list = ", ".join(f"{_name} {_value:.2f}" for _name, _value in _ratios.items())
+    _list = "; ".join(f"{_name} {_value:.2f}" for _name, _value in _ratios.items())
     t.solution(
         es=f"Medianas: {_list}. La que más se aparta es `{_widest}`; le convendría una ventana {_ratios[_widest]:.1f} veces tan ancha como alta.",
         en=f"Medians: {_list}. `{_widest}` is the farthest; a window {_ratios[_widest]:.1f} times as wide as high would suit it.",

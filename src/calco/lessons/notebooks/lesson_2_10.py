@@ -51,7 +51,7 @@ def _():
 def _(kit, records, t):
     number = t.slider(0, len(records) - 1, value=14, es="escena", en="scene")
     wrong = t.checkbox(es="leer xywh como si fuera xyxy", en="read xywh as if it were xyxy")
-    kit.mo.hstack([number, wrong], justify="start", gap=2)
+    kit.mo.hstack([number, wrong], justify="start", gap=2, wrap=True)
     return number, wrong
 
 
@@ -88,8 +88,8 @@ def _(Detections, annotations, detection, drawn, image, t, truth):
         (drawn, "A mano, con un bucle", "By hand, with a loop"),
         (
             detection.draw_detections(image, Detections(boxes=truth.boxes, classes=truth.classes), annotations.classes),
-            "`draw_detections`",
-            "`draw_detections`",
+            "draw_detections",
+            "draw_detections",
         ),
         width=330,
     )
@@ -133,7 +133,7 @@ def _(t):
 def _(kit, t):
     least = t.slider(0, 1, step=0.05, value=0.3, es="umbral de puntaje", en="score threshold")
     share = t.slider(0.5, 2.5, step=0.25, value=1, es="tamaño de las letras", en="size of the letters")
-    kit.mo.hstack([least, share], justify="start")
+    kit.mo.hstack([least, share], justify="start", wrap=True)
     return least, share
 
 

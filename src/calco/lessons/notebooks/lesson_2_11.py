@@ -45,7 +45,7 @@ def _():
 def _(kit, t):
     strength = t.slider(0, 1, step=0.05, value=0.4, es="fuerza", en="strength")
     seed = t.slider(0, 20, value=3, es="semilla", en="seed")
-    kit.mo.hstack([strength, seed], justify="start")
+    kit.mo.hstack([strength, seed], justify="start", wrap=True)
     return seed, strength
 
 

@@ -226,7 +226,7 @@ def _(frame, least, np, objects, sample, shift, t):
     )
     visible = _all_visible / (objects.boxes[:, 2] - objects.boxes[:, 0])
     _image = frame(frame(_window, clipped.boxes, (230, 40, 40)), kept.boxes, (40, 190, 70))
-    _shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(objects.classes, visible, strict=True))
+    _shares = "; ".join(f"{name} {share:.2f}" for name, share in zip(objects.classes, visible, strict=True))
     t.images(
         (frame(sample.image, objects.boxes, (40, 190, 70)), "la imagen entera", "the whole image"),
         (_image, f"recortada: {len(kept)} de {len(objects)} objetos quedan; visibilidad: {_shares}",
@@ -288,7 +288,7 @@ def _(t):
 def _(kit, t):
     mosaic = t.slider(0, 1, step=0.25, value=1, es="proporción de mosaicos", en="share of mosaics")
     epoch = t.slider(0, 20, value=0, es="época", en="epoch")
-    kit.mo.hstack([mosaic, epoch], justify="start")
+    kit.mo.hstack([mosaic, epoch], justify="start", wrap=True)
     return epoch, mosaic
 
 

@@ -44,7 +44,7 @@ def _(kit, t):
         es="aumento",
         en="augmentation",
     )
-    kit.mo.hstack([strength, kind], justify="start")
+    kit.mo.hstack([strength, kind], justify="start", wrap=True)
     return kind, strength
 
 

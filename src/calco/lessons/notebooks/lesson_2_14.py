@@ -49,7 +49,7 @@ def _():
 def _(detector, kit, t, validation):
     threshold = t.slider(0.01, 0.95, step=0.01, value=round(detector.threshold, 2), es="umbral", en="threshold")
     which = t.slider(0, len(validation) - 1, value=5, es="imagen", en="image")
-    kit.mo.hstack([threshold, which], justify="start")
+    kit.mo.hstack([threshold, which], justify="start", wrap=True)
     return threshold, which
 
 

@@ -62,7 +62,7 @@ def _(kit, t):
         en="perturbation",
     )
     strength = t.slider(0, 1, step=0.05, value=0.5, es="fuerza", en="strength")
-    kit.mo.hstack([kind, strength], justify="start")
+    kit.mo.hstack([kind, strength], justify="start", wrap=True)
     return kind, strength
 
 

@@ -56,7 +56,7 @@ def _(kit, t):
         en="curve",
     )
     smooth = t.slider(0, 0.95, step=0.05, value=0.6, es="suavizado", en="smoothing")
-    kit.mo.hstack([part, smooth], justify="start")
+    kit.mo.hstack([part, smooth], justify="start", wrap=True)
     return part, smooth
 
 

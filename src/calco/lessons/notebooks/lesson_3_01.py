@@ -36,7 +36,7 @@ def _(kit, language):
 def _(kit, t):
     mix = t.slider(0, 100, step=5, value=50, es="imagen → clases, %", en="image → classes, %")
     number = t.slider(0, 11, value=2, es="escena", en="scene")
-    kit.mo.hstack([mix, number], justify="start")
+    kit.mo.hstack([mix, number], justify="start", wrap=True)
     return mix, number
 
 
@@ -269,8 +269,8 @@ def _(by_otsu, filled, np, otsu_iou, t):
         Three classes and logits $z = (2, 1, -1)$. The exponentials are $7.39$, $2.72$ and $0.37$; they add up to
         $10.48$, and the probabilities are $0.705$, $0.259$ and $0.035$. To add 100 to all three changes nothing,
         because $e^{{100}}$ cancels; so libraries subtract the largest first, that nothing overflows. If the true
-        class is the second one, the pixel pays $-\ln 0.259 = 1.35$, and the gradient for each logit is simply $p_k
-        - y_k$: $(0.705,\ -0.741,\ 0.035)$. They add up to zero: what one class gains, the others lose.
+        class is the second one, the pixel pays $-\ln 0.259 = 1.35$, and the gradient for each logit is simply
+        $p_k - y_k$: $(0.705,\ -0.741,\ 0.035)$. They add up to zero: what one class gains, the others lose.
 
         ## What goes wrong, and how one sees it
 

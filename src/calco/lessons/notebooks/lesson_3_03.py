@@ -36,7 +36,7 @@ def _(kit, language):
 def _(kit, t):
     dilation = t.slider(1, 8, value=2, es="dilatación", en="dilation")
     layers = t.slider(1, 4, value=2, es="capas", en="layers")
-    kit.mo.hstack([dilation, layers], justify="start")
+    kit.mo.hstack([dilation, layers], justify="start", wrap=True)
     return dilation, layers
 
 
@@ -179,7 +179,7 @@ def _(by_formula, measured, t):
 def _(kit, t):
     image_side = t.slider(128, 1024, step=128, value=1024, es="lado de la imagen", en="side of the image")
     patch = t.slider(8, 32, step=8, value=16, es="lado del parche", en="side of the patch")
-    kit.mo.hstack([image_side, patch], justify="start")
+    kit.mo.hstack([image_side, patch], justify="start", wrap=True)
     return image_side, patch
 
 

@@ -36,7 +36,7 @@ def _(kit, language):
 def _(kit, t):
     width = t.slider(4, 64, step=4, value=16, es="canales de la primera capa", en="channels of the first layer")
     depth = t.slider(2, 5, value=4, es="niveles", en="levels")
-    kit.mo.hstack([width, depth], justify="start")
+    kit.mo.hstack([width, depth], justify="start", wrap=True)
     return depth, width
 
 
@@ -300,7 +300,7 @@ def _(fields, t):
 def _(kit, t):
     kernel = t.slider(2, 6, value=3, es="lado del filtro k", en="side of the filter k")
     stamp = t.slider(1, 3, value=2, es="zancada s", en="stride s")
-    kit.mo.hstack([kernel, stamp], justify="start")
+    kit.mo.hstack([kernel, stamp], justify="start", wrap=True)
     return kernel, stamp
 
 

@@ -237,8 +237,8 @@ def _(t):
         es=r"""
         Con entropía cruzada, un objeto de 4 × 4 empuja cerca de sesenta veces menos que el fondo: la red gana más
         callándolo. Con Dice el empuje es mayor en todos los tamaños. El precio: su gradiente es ruidoso cuando en
-        el lote casi no hay objeto ($\epsilon$ evita el 0/0), y sus probabilidades salen exageradas, cerca de 0 y de
-        1. Por eso se suele sumar las dos pérdidas.
+        el lote casi no hay objeto ($\epsilon$ evita el 0/0), y sus probabilidades salen exageradas, cerca de 0 y de 1.
+        Por eso se suele sumar las dos pérdidas.
 
         ## La IoU de los bordes
 

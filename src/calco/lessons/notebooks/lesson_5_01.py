@@ -124,8 +124,8 @@ def _(t):
 
         $$D^*(x) = \frac{p_{\text{data}}(x)}{p_{\text{data}}(x) + p_g(x)}$$
 
-        **El equilibrio.** Si $p_g = p_{\text{data}}$, entonces $D^* = \tfrac12$ en todas partes y $V = \ln\tfrac12
-        + \ln\tfrac12 = -\ln 4 = -1{,}386$. No hay valor menor, porque
+        **El equilibrio.** Si $p_g = p_{\text{data}}$, entonces $D^* = \tfrac12$ en todas partes y
+        $V = \ln\tfrac12 + \ln\tfrac12 = -\ln 4 = -1{,}386$. No hay valor menor, porque
 
         $$V(D^*, G) = -\ln 4 + 2\,\mathrm{JS}(p_{\text{data}} \,\|\, p_g)$$
 

@@ -412,8 +412,8 @@ def _(t):
         bottom.
 
         - **Batch normalisation at the bottom.** With a batch of one image and a map of 1 × 1 each channel has a
-          single value: the mean is that value, and the output $(x - \bar x)/\sqrt{\sigma^2 + \epsilon}$ is always
-          0. The bottom carries nothing. The paper and PyTorch do not put it there; the TensorFlow tutorial, from
+          single value: the mean is that value, and the output $(x - \bar x)/\sqrt{\sigma^2 + \epsilon}$ is
+          always 0. The bottom carries nothing. The paper and PyTorch do not put it there; the TensorFlow tutorial, from
           which many theses start, does.
         - **The mode of the test.** The original pix2pix leaves dropout and batch statistics on while it translates:
           one image gives two results, and in a batch each depends on its neighbours. It is the most frequent

@@ -138,7 +138,7 @@ def _(t):
 def _(kit, t):
     sigma = t.slider(0.5, 4, step=0.5, value=1.5, es="σ", en="σ")
     cut = t.slider(0.02, 0.5, step=0.02, value=0.12, es="umbral", en="threshold")
-    kit.mo.hstack([sigma, cut], justify="start")
+    kit.mo.hstack([sigma, cut], justify="start", wrap=True)
     return cut, sigma
 
 
