@@ -37,8 +37,8 @@ _LEAST_WIDTH: Final = 180  # pixels of a caption under an image that is narrower
 # Code, formulas, addresses, licences (4.0) and lessons (2.14) stay; the rest are numbers, but not 1.000, a thousand.
 _NUMBER: Final = re.compile(
     r"(?P<kept>```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\))"
-    r"|(?<![\w.,/])(?<![A-Za-z]-)(?P<lesson>1\.1|2\.(?:1?\d|20)|3\.(?:\d|10)|4\.[01]|5\.[1-5])(?!\w|\.\d)"
-    r"|(?<![\w.,/])(?<![A-Za-z]-)(?P<number>0\.\d+|[1-9]\d*\.(?:\d\d?|\d{4,}))(?!\w|\.\d)",
+    r"|(?<![\w.,/])(?<![A-Za-z]-)(?P<lesson>1\.1|2\.(?:1?\d|20)|3\.(?:\d|10)|4\.1|5\.[1-5])(?!\w|\.\d)"
+    r"|(?<![\w.,/])(?<![A-Za-z]-)(?P<number>0\.\d+|[1-9](?:\d\d?\.|\.(?!0\b))(?:\d\d?|\d{4,}))(?!\w|\.\d)",
     re.DOTALL,
 )
 _CELL: Final = re.compile(r"([±+\-−]?\d+)\.(\d+)(?=\s?(?:%|[a-z]{1,3})?$)")
@@ -167,7 +167,9 @@ class Texts:
             value = reduce(getattr, path.split("."), importlib.import_module(module))
             parts.append(f"```python\n{inspect.getsource(value).rstrip()}\n```")
         note = self.pick("De la biblioteca", "From the library")
-        return mo.md("\n\n".join([f"{note}: " + ", ".join(f"`{each.replace(':', '.')}`" for each in names), *parts]))
+        # A name may break where a phone is narrower.
+        shown = [f'<code style="overflow-wrap: anywhere">{each.replace(":", ".")}</code>' for each in names]
+        return mo.md("\n\n".join([f"{note}: {', '.join(shown)}", *parts]))
 
     def image(self, what: "npt.NDArray[Any] | Figure", *, es: str, en: str, width: int | None = None) -> mo.Html:
         """Return an image (HWC or HW, `uint8` or `float32` in [0, 1]) or a figure of matplotlib with its caption.
