@@ -1,7 +1,9 @@
 """The bench: an honest reference, and figures that can be read again."""
 
+import errno
 import json
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -293,3 +295,43 @@ def test_a_page_without_a_place_is_refused_before_the_work(tmp_path: Path) -> No
     page.write_text("nothing here")
     with pytest.raises(CalcoError, match="has no place for the table"):
         bench(replace(BenchConfig(), markdown=str(page)))
+
+
+def failing(rows: list[Row], error: BaseException) -> Callable[[object], Iterator[Row]]:
+    """A group that measures these rows and fails."""
+
+    def measured(_setting: object) -> Iterator[Row]:
+        yield from rows
+        raise error
+
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (CalcoError("a training of the bench failed (killed)"), "a training of the bench failed (killed)"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_a_group_that_fails_loses_neither_its_rows_nor_the_next(
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    row = Row.of("steps", "images/s", [2.0], [1.0], "a loop")
+    monkeypatch.setitem(benches.ROWS, "processes", failing([row], error))
+    figures = tmp_path / "bench.json"
+    done = bench(BenchConfig(only="processes,boxes", repeats=1, json=str(figures)), TINY)
+    assert [row.group for row in done.rows] == ["processes", "boxes", "boxes"]
+    assert reason in done.skipped["what was left of processes"]
+    assert json.loads(figures.read_text())["skipped"] == done.skipped
+
+
+def test_an_interrupted_bench_writes_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    row = Row.of("steps", "images/s", [2.0], [1.0], "a loop")
+    monkeypatch.setitem(benches.ROWS, "training", failing([row], KeyboardInterrupt()))
+    figures = tmp_path / "bench.json"
+    with pytest.raises(KeyboardInterrupt):
+        bench(BenchConfig(only="training,boxes", repeats=1, json=str(figures)), TINY)
+    written = json.loads(figures.read_text())
+    assert [row["name"] for row in written["rows"]] == ["steps"]
+    assert written["skipped"] == {"what was left of training, and the groups after it": "interrupted"}

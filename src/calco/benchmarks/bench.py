@@ -5,7 +5,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -88,6 +88,7 @@ class Bench:
     machine: Machine
     rows: list[Row]
     skipped: dict[str, str]
+    interrupted: bool = False
 
     def head(self) -> list[str]:
         """Describe the machine and what was not measured."""
@@ -117,11 +118,13 @@ def bench(config: BenchConfig, sizes: Sizes | None = None) -> Bench:
         sizes: Sizes of the work; by default those of the published pix2pix.
 
     Returns:
-        The rows, and a description of the machine.
+        The rows, and a description of the machine. A group that fails, as on a full disk, ends with its reason, and
+        the next one is measured.
 
     Raises:
-        CalcoError: If the device does not exist, a page or folder for the results is missing (before anything is
-            measured), or the disk for temporary files is full.
+        CalcoError: If the device does not exist, or a page or folder for the results is missing (before anything is
+            measured).
+        KeyboardInterrupt: If it was interrupted, after what was measured is written.
     """
     with ExitStack() as held:
         if config.markdown is not None:
@@ -132,6 +135,8 @@ def bench(config: BenchConfig, sizes: Sizes | None = None) -> Bench:
             # The page is the user's: only the table in it is replaced, so it is no output like the others.
             table = f"{BEGIN}\n\n{done.markdown()}\n\n{END}"
             atomic_write(config.markdown, _PLACE.sub(lambda _: table, check_page(config.markdown), count=1))
+    if done.interrupted:
+        raise KeyboardInterrupt
     return done
 
 
@@ -152,6 +157,19 @@ def _written(config: BenchConfig, sizes: Sizes) -> Bench:
     return done
 
 
+def _rows_of(group: str, setting: Setting) -> Iterator[Row | Skipped]:
+    """Yield the rows of a group; one that fails ends its group, not the bench, which may have taken many minutes."""
+    try:
+        for each in ROWS[group](setting):
+            yield each.measure(setting.config.repeats, setting.device) if isinstance(each, Timed) else each
+    except BrokenPipeError:
+        raise  # the reader of the output has left
+    except OSError as error:
+        yield Skipped(what=f"what was left of {group}", reason=str(explain(error, setting.folder, "work in")))
+    except CalcoError as error:
+        yield Skipped(what=f"what was left of {group}", reason=str(error))
+
+
 def _measured(config: BenchConfig, sizes: Sizes) -> Bench:
     load_before, threads_before = os.getloadavg()[0], torch.get_num_threads()
     device = choose_device(config.device)
@@ -163,17 +181,23 @@ def _measured(config: BenchConfig, sizes: Sizes) -> Bench:
         with tempfile.TemporaryDirectory(prefix="calco-bench-") as folder:
             setting = Setting(config, sizes, device, Path(folder))
             peak = peaks(device, sizes.product)
-            for group, each in ((name, each) for name in config.groups for each in ROWS[name](setting)):
-                if isinstance(each, Skipped):
-                    LOG.info(f"{each.what} is not measured: {each.reason}")
-                    skipped[each.what] = each.reason
-                    continue
-                row = each.measure(config.repeats, device) if isinstance(each, Timed) else each
-                row = replace(row, group=group, share=row.operations / peak.get(row.precision, math.inf))
-                rows.append(row)
-                name, ours, reference, ratio, *_, against = cells(row)
-                LOG.info(f"{name}: {ours} against {reference} ({against}), {ratio}")
-            return Bench(Machine.of(setting.compute, device, load_before, peak), rows, skipped)
+            interrupted = False
+            for group in config.groups:
+                try:
+                    for each in _rows_of(group, setting):
+                        if isinstance(each, Skipped):
+                            LOG.info(f"{each.what} is not measured: {each.reason}")
+                            skipped[each.what] = each.reason
+                            continue
+                        row = replace(each, group=group, share=each.operations / peak.get(each.precision, math.inf))
+                        rows.append(row)
+                        name, ours, reference, ratio, *_, against = cells(row)
+                        LOG.info(f"{name}: {ours} against {reference} ({against}), {ratio}")
+                except KeyboardInterrupt:
+                    skipped[f"what was left of {group}, and the groups after it"] = "interrupted"
+                    interrupted = True
+                    break
+            return Bench(Machine.of(setting.compute, device, load_before, peak), rows, skipped, interrupted)
     except BrokenPipeError:
         raise  # the reader of the output has left
     except OSError as error:

@@ -289,7 +289,7 @@ class Setting:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
-            raise CalcoError(f"a training of the bench failed ({reason}); leave its group out with --only")
+            raise CalcoError(f"a training of the bench failed ({reason})")
         return journal.read(folder / "log.jsonl")
 
     @property
