@@ -1,9 +1,12 @@
 """Data sets that the lessons make for themselves: scenes with objects, their boxes and their masks."""
 
+import contextlib
 import functools
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -120,6 +123,22 @@ def scenes(
     return out
 
 
+@contextlib.contextmanager
+def waiting(es: str, en: str) -> Iterator[None]:
+    """Show in a lesson what it waits for, in both languages; elsewhere nothing.
+
+    Args:
+        es: What is being done, in Spanish.
+        en: The same in English.
+    """
+    marimo = sys.modules.get("marimo")  # a lesson has imported it
+    if marimo is None or not marimo.running_in_notebook():
+        yield
+        return
+    with marimo.status.spinner(title=f"{es} · {en}", remove_on_exit=True):
+        yield
+
+
 def detector_config(weights: Literal["auto", "scratch"] = "auto", *, steps: int = 160) -> "DetectTrainConfig":
     """Return the training of the detector of the lessons: small images and few steps, under a minute of one core.
 
@@ -163,7 +182,12 @@ def detector(weights: Literal["auto", "scratch"] = "auto", *, steps: int = 160) 
     run = kept(f"detector-{weights}", to_record(config))
     if not run.is_dir():
         # Trained elsewhere and then renamed: one that was interrupted is not taken for a whole one.
-        with tempfile.TemporaryDirectory(dir=data_folder()) as parts:
+        with (
+            tempfile.TemporaryDirectory(dir=data_folder()) as parts,
+            waiting(
+                "La primera vez se entrena el detector: un minuto", "The detector is trained the first time: a minute"
+            ),
+        ):
             trained = train_detector(replace(config, out=str(Path(parts) / "run")), progress=False)
             if not run.is_dir():  # another notebook may have been quicker
                 shutil.move(trained, run)

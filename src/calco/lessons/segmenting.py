@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from calco import imaging
 from calco.data.palettes import Palette, decode, paint, palette_for
 from calco.files import make_folder
-from calco.lessons.scenes import DRAWINGS, kept, scenes
+from calco.lessons.scenes import DRAWINGS, kept, scenes, waiting
 
 PALETTE: Final[Palette] = palette_for(tuple(DRAWINGS))
 """Background and the classes of the scenes, each with the colour that masks have for it."""
@@ -171,7 +171,8 @@ def trained(schedule: Schedule) -> tuple[SmallUNet, list[dict[str, float]]]:
         net.load_state_dict(load_file(folder / "net.safetensors"))
         history: list[dict[str, Any]] = json.loads((folder / "history.json").read_text(encoding="utf-8"))
         return net.eval(), history
-    net, history = fit(schedule)
+    with waiting("La primera vez se entrena la red: un minuto", "The network is trained the first time: a minute"):
+        net, history = fit(schedule)
     make_folder(folder)
     save_file(net.state_dict(), folder / "net.safetensors")
     (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from calco.data.config import JitterConfig
 from calco.data.recipe_config import RecipeConfig
 from calco.inference.translator import Translator, load
-from calco.lessons.scenes import kept
+from calco.lessons.scenes import kept, waiting
 from calco.networks.config import GeneratorConfig
 from calco.records import to_record
 from calco.training.config import KeepConfig, LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
@@ -30,6 +30,7 @@ def trained(name: str, config: TrainConfig) -> Translator:
     """Return the model of a run, and train it first where it is absent; a run that was interrupted is resumed."""
     out = kept(name, to_record(config))
     if not (out / "finished").is_file():
-        train(replace(config, out=str(out)), resume=(out / "config.yaml").is_file())
+        with waiting("La primera vez se entrena la red: un minuto", "The network is trained the first time: a minute"):
+            train(replace(config, out=str(out)), resume=(out / "config.yaml").is_file())
         (out / "finished").touch()
     return load(out)

@@ -19,11 +19,11 @@ def _(kit, language):
     t.head(
         "2.14",
         es="""
-        Este detector ya está entrenado: nadie espera. Mueve el umbral y elige la imagen. ¿Cuántas cajas quieres, y
+        Este detector ya está entrenado. Mueve el umbral y elige la imagen. ¿Cuántas cajas quieres, y
         cuántas mentiras aceptas a cambio?
         """,
         en="""
-        This detector is trained already: nobody waits. Move the threshold, and choose the image. How many boxes do you
+        This detector is trained already. Move the threshold, and choose the image. How many boxes do you
         want, and how many lies do you accept for them?
         """,
     )
