@@ -1,7 +1,8 @@
 """Images of the studio's pages for the docs: `python tools/studio_images.py MODEL DRAWING --out docs/images`.
 
 MODEL turns sketches into images, such as src/calco/web/drawings, which comes with Calco; DRAWING is a sketch for it. A
-browser opens the home page and the page of the model, and what it shows is written with few colours.
+browser opens the home page and the page of the model in English and in Spanish; what it shows is written with few
+colours.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ COLOURS = 128
 
 
 def main() -> None:
-    """Write studio-home.png and studio-job.png."""
+    """Write studio-home.png and studio-job.png, and the same in Spanish: studio-home-es.png and studio-job-es.png."""
     parser = Arguments(__doc__)
     parser.add_argument("model", type=Path, help="model or run that the pages show")
     parser.add_argument("drawing", type=Path, help="image that is given to it")
@@ -44,15 +45,16 @@ def main() -> None:
             address = f"http://127.0.0.1:{listening.getsockname()[1]}"
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
-                page = browser.new_page(locale="en-GB", viewport={"width": 1120, "height": 700})
-                page.set_default_timeout(120_000)
-                page.goto(address)
-                write(given.out / "studio-home.png", page.screenshot())
-                page.locator(".card a").first.click()
-                page.locator(".stage input[type=file]").first.set_input_files(given.drawing)
-                page.locator(".outcome:not([data-kind=empty])").wait_for()
-                page.wait_for_function("!document.body.classList.contains('busy')")
-                write(given.out / "studio-job.png", page.screenshot())
+                for locale, ending in (("en-GB", ""), ("es-PE", "-es")):
+                    page = browser.new_page(locale=locale, viewport={"width": 1120, "height": 700})
+                    page.set_default_timeout(120_000)
+                    page.goto(address)
+                    write(given.out / f"studio-home{ending}.png", page.screenshot())
+                    page.locator(".card a").first.click()
+                    page.locator(".stage input[type=file]").first.set_input_files(given.drawing)
+                    page.locator(".outcome:not([data-kind=empty])").wait_for()
+                    page.wait_for_function("!document.body.classList.contains('busy')")
+                    write(given.out / f"studio-job{ending}.png", page.screenshot())
                 browser.close()
             server.should_exit = True
 

@@ -106,8 +106,9 @@ def test_spanish_texts_have_decimal_commas_outside_code_and_formulas() -> None:
     spanish = kit.Texts(kit.language())
     shown = spanish(es="IoU 0.75, lección 2.14, `0.5`, 34.1%, [OpenMoji](https://a.org/0.5)", en="").text
     assert all(each in shown for each in ("IoU 0,75", "lección 2.14", ">0.5<", "34,1%", "https://a.org/0.5"))
-    table = spanish.table([{"AP": 0.25, "lección": "2.15 Ajuste fino", "ms": "1.6 ms"}]).text
-    assert all(each in table for each in ("0,25", "2.15 Ajuste fino", "1,6 ms"))
+    table = spanish.table([{"AP": 0.25, "lección": "2.15 Ajuste fino", "ms": "1.6 ms", "pesos": "82,250"}]).text
+    assert all(each in table for each in ("0,25", "2.15 Ajuste fino", "1,6 ms", "82\N{NO-BREAK SPACE}250"))
+    assert "0,86 [0,80; 0,91]" in spanish(es="0.86 [0.80, 0.91]", en="").text
 
 
 @pytest.mark.slow

@@ -338,6 +338,15 @@ def _nav(title: str, listed: Iterable[tuple[str, str]]) -> str:
     return f"{{ {_quoted(title)} = [{entries}] }}"
 
 
+def _unbroken(html: str) -> str:
+    """Keep the options of commands within a line whole: a browser may break a line after the first "-" of "--out"."""
+
+    def kept(code: re.Match[str]) -> str:
+        return re.sub(r"(?<![\w-])--?\w[\w.-]*", r'<span class="option">\g<0></span>', code[0])
+
+    return re.sub(r"(?<!</span>)<code>[^<]*</code>", kept, html)
+
+
 def build(room: Path) -> Path:
     """Build both sites strictly; exit with what Zensical prints if it warns.
 
@@ -358,6 +367,8 @@ def build(room: Path) -> Path:
             faults = told.partition("Traceback")[0].strip() if "issue" in told else told
             sys.exit(f"{faults}\ndocumentation: correct these pages, of which {room / language} holds copies")
     site = room / "site"
+    for page in site.rglob("*.html"):
+        _write(page, _unbroken(page.read_text(encoding="utf-8")))
     if COURSE.is_dir():
         shutil.copytree(COURSE, site / "course")
     for folder in (site, site / "es"):

@@ -201,6 +201,8 @@ class Texts:
 
     def _cell(self, value: Any) -> str:
         text = f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+        if self.language == "es" and re.fullmatch(r"\d{1,3}(,\d{3})+", text):
+            return text.replace(",", "\N{NO-BREAK SPACE}")
         return _CELL.sub(r"\1,\2", text) if self.language == "es" and _CELL.match(text) else self._written(text, text)
 
     def quiz(self, questions: Sequence[Question]) -> mo.ui.array:
@@ -255,8 +257,10 @@ def plot(width: float = 6.0, height: float = 3.2, *, columns: int = 1) -> tuple[
 
 
 def _with_commas(text: str) -> str:
-    """Return a Spanish text with decimal commas: cells compute "0.25" for both languages."""
-    return _NUMBER.sub(lambda found: (found["number"] or "").replace(".", ",") or found[0], text)
+    """Return a Spanish text with decimal commas, and spaces between thousands: cells compute "0.25" and "1,234,567"."""
+    text = re.sub(r"\d{1,3}(?:,\d{3}){2,}(?!\d)", lambda found: found[0].replace(",", "\N{NO-BREAK SPACE}"), text)
+    text = _NUMBER.sub(lambda found: (found["number"] or "").replace(".", ",") or found[0], text)
+    return re.sub(r"(\d,\d+), (?=[-−]?\d+,\d)", r"\1; ", text)  # "0,80, 0,91" would be four numbers
 
 
 def _png(what: "npt.NDArray[Any] | Figure", width: int | None) -> bytes:

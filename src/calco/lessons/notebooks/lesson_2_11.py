@@ -75,12 +75,12 @@ def _(t):
         es=r"""
         ## Por qué
 
-        Una red con millones de pesos puede memorizar doscientas fotos. Si en todas el carro mira a la izquierda,
-        aprende que los carros miran a la izquierda: eso es **sobreajuste**. La cura es tener más fotos. Cuando no las
+        Una red con millones de pesos puede memorizar doscientas fotos. Si en todas el auto mira a la izquierda,
+        aprende que los autos miran a la izquierda: eso es **sobreajuste**. La cura es tener más fotos. Cuando no las
         hay, se fabrican a partir de las que hay.
 
-        Sea $x$ una imagen, $y$ su etiqueta y $g$ una transformación que *no cambia la respuesta*: un carro reflejado
-        sigue siendo un carro. En vez de la pérdida sobre los $n$ ejemplos, se minimiza su esperanza sobre las
+        Sea $x$ una imagen, $y$ su etiqueta y $g$ una transformación que *no cambia la respuesta*: un auto reflejado
+        sigue siendo un auto. En vez de la pérdida sobre los $n$ ejemplos, se minimiza su esperanza sobre las
         transformaciones:
 
         $$\min_\theta \; \frac{1}{n} \sum_{i=1}^{n} \mathbb{E}_{g \sim G}\left[\, L(f_\theta(g(x_i)),\, y_i) \,\right]$$
@@ -91,7 +91,7 @@ def _(t):
         «bueno» en general:
 
         - reflejar de izquierda a derecha no cambia un gato, pero sí una letra **b** o una señal de «gire a la derecha»;
-        - cambiar el tono no cambia un carro, pero sí distingue una manzana verde de una roja, o un semáforo;
+        - cambiar el tono no cambia un auto, pero sí distingue una manzana verde de una roja, o un semáforo;
         - girar 180° no cambia una célula vista al microscopio, pero nadie fotografía calles de cabeza.
 
         Hay dos familias. Las **geométricas** mueven píxeles de lugar: reflejo, giro, escala, recorte. Las
@@ -412,8 +412,8 @@ def _(t):
 def _(t):
     t.solution(
         es=f"""
-        Con aumento, 119 · 80 = {119 * 80:,}; sin él, siempre las mismas 119. En ambos casos son 119 // 8 = {119 // 8}
-        lotes completos por época (Calco deja el resto para la siguiente mezcla), o sea unos {119 // 8 * 80:,} pasos: el
+        Con aumento, 119 · 80 = {119 * 80}; sin él, siempre las mismas 119. En ambos casos son 119 // 8 = {119 // 8}
+        lotes completos por época (Calco deja el resto para la siguiente mezcla), o sea unos {119 // 8 * 80} pasos: el
         aumento no alarga el entrenamiento, lo hace variado.
         """,
         en=f"""

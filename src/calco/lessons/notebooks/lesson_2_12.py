@@ -240,8 +240,8 @@ def _(frame, least, np, objects, sample, shift, t):
 def _(t):
     t(
         es=r"""
-        No hay un mínimo correcto. Con 0, la red debe llamar «carro» a cuatro píxeles de un parachoques, y aprende a
-        inventar. Con 0,9, un carro a medio salir queda sin etiqueta **pero sigue en la imagen**: la red recibe castigo
+        No hay un mínimo correcto. Con 0, la red debe llamar «auto» a cuatro píxeles de un parachoques, y aprende a
+        inventar. Con 0,9, un auto a medio salir queda sin etiqueta **pero sigue en la imagen**: la red recibe castigo
         por encontrarlo. Calco usa 0,2. En rojo, lo que se recorta pero se descarta. La biblioteca hace lo mismo, con
         los contornos incluidos:
         """,

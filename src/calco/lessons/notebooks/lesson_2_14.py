@@ -80,7 +80,7 @@ def _(t):
         - **Con ImageNet** (1,28 millones de fotos, 1000 clases, sin cajas) se preentrena el *backbone*: sabe de bordes,
           texturas y partes, pero no sabe dibujar ni una caja.
         - **Con COCO** (unas 118 000 fotos de entrenamiento, 80 clases, con cajas y máscaras) se preentrena el detector
-          entero. Encuentra personas, carros y perros desde el primer minuto, y nada que no esté entre las 80.
+          entero. Encuentra personas, autos y perros desde el primer minuto, y nada que no esté entre las 80.
         - **Con tus datos** se hace el ajuste fino (lecciones 2.15 a 2.19).
 
         La diferencia se paga en bytes. Los pesos de un detector de COCO pesan decenas de megabytes y se bajan de un
@@ -224,14 +224,14 @@ def _(detector, kit, np, t, threshold, validation):
 def _(t):
     t(
         es="""
-        Las **clases**, en cambio, quedaron fijas en el entrenamiento. Enséñale dibujos que nunca vio. El oso y el
-        tractor pertenecen a clases que conoce; la guitarra y la casa no pertenecen a ninguna, y no tiene cómo decir
-        «no sé»:
+        Las **clases**, en cambio, quedaron fijas en el entrenamiento. Enséñale dibujos que nunca vio. El oso, el
+        tractor y las cerezas pertenecen a clases que conoce; la guitarra y la casa no pertenecen a ninguna, y no tiene
+        cómo decir «no sé»:
         """,
         en="""
-        The **classes**, however, were fixed in training. Show it drawings that it has never seen. The bear and the
-        tractor belong to classes that it knows; the guitar and the house belong to none, and it has no way to say “I
-        do not know”:
+        The **classes**, however, were fixed in training. Show it drawings that it has never seen. The bear, the
+        tractor and the cherries belong to classes that it knows; the guitar and the house belong to none, and it has no
+        way to say “I do not know”:
         """,
     )
     return
@@ -256,8 +256,8 @@ def _(detector, draw_detections, np, scenes, t, threshold):
     answers = {name: detector(image, threshold=threshold.value) for name, image in strangers.items()}
     t.images(
         *(
-            (draw_detections(strangers[name], answers[name], detector.classes), f"{es}: {len(answers[name])} cajas",
-             f"{en}: {len(answers[name])} boxes")
+            (draw_detections(strangers[name], answers[name], detector.classes), f"{es}: {len(answers[name])} caja{'' if len(answers[name]) == 1 else 's'}",
+             f"{en}: {len(answers[name])} box{'' if len(answers[name]) == 1 else 'es'}")
             for name, (es, en) in STRANGERS.items()
         ),
         width=175,
@@ -269,8 +269,8 @@ def _(detector, draw_detections, np, scenes, t, threshold):
 def _(t):
     t(
         es="""
-        ¿Acertó con el oso? Mueve otra vez el umbral de arriba: ¿hay alguno que acepte las cerezas y rechace la
-        guitarra? Ese es el límite de todo *vocabulario cerrado*, también de uno con las 80 clases de COCO.
+        ¿Acertó la clase de los tres primeros? Mueve otra vez el umbral de arriba: ¿hay alguno que acepte las cerezas y
+        rechace la guitarra? Ese es el límite de todo *vocabulario cerrado*, también de uno con las 80 clases de COCO.
 
         ## Con pesos de COCO, si tú los tienes
 
@@ -289,7 +289,7 @@ def _(t):
         lee la licencia de los pesos, que puede ser otra que la del código.
         """,
         en="""
-        Is it right about the bear? Move the threshold above once more: is there one that accepts the cherries and
+        Is the class of the first three right? Move the threshold above once more: is there one that accepts the cherries and
         rejects the guitar? This is the limit of every *closed vocabulary*, one of COCO's 80 classes included.
 
         ## With COCO weights, if you have them
@@ -338,7 +338,7 @@ def _(all_found, detector, np, t):
     _share = float((_scores >= detector.threshold).mean())
     t.solution(
         es=f"""
-        `(scores >= detector.threshold).mean()` da {_share:.1%} de {len(_scores):,} cajas. Casi todo lo que la red propone es
+        `(scores >= detector.threshold).mean()` da {_share:.1%} de {len(_scores)} cajas. Casi todo lo que la red propone es
         fondo con puntaje bajo; el puntaje existe justamente para ordenarlo al final.
         """,
         en=f"""

@@ -193,7 +193,7 @@ def _(EfficientNetLite, accuracy, cutouts, features, load_imagenet, t, torch):
 def _(t):
     t(
         es="""
-        ImageNet es de fotos, no de dibujos. Aun así, sus características separan animales, carros y frutas dibujados
+        ImageNet es de fotos, no de dibujos. Aun así, sus características separan animales, autos y frutas dibujados
         mejor que los píxeles. Esa es la **transferencia**. Y mira la fila del backbone al azar: una red sin entrenar
         no es «nada», también proyecta la imagen; por eso se compara con ella y no con el azar puro.
 

@@ -57,7 +57,7 @@ def _(kit, t):
             "small": ("encoger", "shrink"),
             "turn": ("girar 180°", "turn by 180°"),
         },
-        value="dark",
+        value="small",
         es="perturbación",
         en="perturbation",
     )
@@ -141,7 +141,7 @@ def _(t):
         2. Mide, como arriba, cuánto pierde el detector con cada cambio.
         3. Aumenta lo que el uso traerá **y** el detector no resiste. Lo que el uso nunca traerá, no: gasta capacidad.
 
-        Ahora los seis a la vez, a mitad de fuerza:
+        Ahora las seis, una por una, a mitad de fuerza:
         """,
         en="""
         ## The idea
@@ -158,7 +158,7 @@ def _(t):
         3. Augment what use will bring **and** the detector does not withstand. Not what use will never bring: it costs
            capacity.
 
-        Now all six, at half strength:
+        Now all six, one by one, at half strength:
         """,
     )
     return
@@ -275,7 +275,7 @@ def _(t):
 def _(t):
     t.solution(
         es="""
-        La media vuelta, si el uso son fotos tomadas de pie: ningún carro aparecerá con las ruedas arriba, y enseñarlo gasta
+        La media vuelta, si el uso son fotos tomadas de pie: ningún auto aparecerá con las ruedas arriba, y enseñarlo gasta
         pesos y pasos. Desde un dron la respuesta sería la contraria. El tono depende: si «fruta» incluye manzanas rojas y
         verdes, sí; si la clase fuera «manzana roja», no.
         """,

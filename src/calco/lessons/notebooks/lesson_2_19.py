@@ -67,7 +67,7 @@ def _(card, kit, t, threshold):
         ylim=(0, 1.02),
     )
     _left.legend(fontsize=8)
-    for _column, _label in ((1, t.pick("precisión", "precision")), (2, "recall"), (3, "F1")):
+    for _column, _label in ((1, t.pick("precisión", "precision")), (2, t.pick("exhaustividad", "recall")), (3, "F1")):
         _right.plot([row[0] for row in card.thresholds], [row[_column] for row in card.thresholds], label=_label)
     _right.axvline(threshold.value, color="black", linewidth=0.8)
     _right.set(xlabel=t.pick("umbral", "threshold"))
@@ -124,7 +124,7 @@ def _(card, t):
             {t.pick("medida", "measure"): name, t.pick("el detector", "the detector"): shown(ours[key]),
              t.pick("caja media", "mean box"): shown(mean_box[key])}
             for key, name in (("map", "mAP 50:95"), ("map50", "mAP 50"), ("map75", "mAP 75"), ("f1", "F1"),
-                              ("precision", t.pick("precisión", "precision")), ("recall", "recall"),
+                              ("precision", t.pick("precisión", "precision")), ("recall", t.pick("exhaustividad", "recall")),
                               ("wrong", t.pick("falsas alarmas por imagen", "false alarms per image")))
         ]
     )  # fmt: skip
@@ -180,7 +180,8 @@ def _(card, kit, t):
     _axes.imshow(card.confusion, cmap="Blues")
     for _row, _line in enumerate(card.confusion):
         for _column, _value in enumerate(_line):
-            _axes.text(_column, _row, str(_value), ha="center", va="center")
+            _ink = "white" if _value > card.confusion.max() / 2 else "black"
+            _axes.text(_column, _row, str(_value), ha="center", va="center", color=_ink)
     _axes.set_xticks(range(len(_names)), _names)
     _axes.set_yticks(range(len(_names)), _names)
     _axes.set(xlabel=t.pick("predicha", "predicted"), ylabel=t.pick("verdadera", "true"))
@@ -237,7 +238,7 @@ def _(t):
         en una página que se abre sin red.
 
         Y recuerda lo que este resultado **no** dice: los dibujos de la prueba son los del entrenamiento. En la lección
-        2.14 viste qué pasa con un oso.
+        2.14 viste qué pasa con otros.
 
         ## Ejercicios
 
@@ -250,7 +251,7 @@ def _(t):
         a page that opens without a network.
 
         And remember what this result does **not** say: the drawings of the test are those of training. In lesson 2.14
-        you saw what happens with a bear.
+        you saw what happens with others.
 
         ## Exercises
 

@@ -370,7 +370,7 @@ def _(kit):
 @app.cell(hide_code=True)
 def _(QUESTIONS, t):
     answers = t.quiz(QUESTIONS)
-    answers
+    answers.vstack(gap=1)
     return (answers,)
 
 

@@ -288,7 +288,7 @@ def _(kit):
 @app.cell
 def _(QUESTIONS, t):
     answers = t.quiz(QUESTIONS)
-    answers
+    answers.vstack(gap=1)
     return (answers,)
 
 
