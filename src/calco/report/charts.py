@@ -235,6 +235,7 @@ def learning_curves(
     ]
 
 
+_DARK: Final = "background:#14171b;--soft:#a0a7b1;--faint:#31363e;--s0:#82b7ea;--s1:#f0a268;--s2:#6fccb9;--s3:#c4a1ea"
 _LIGHT: Final = "background:#fff;--soft:#5c6470;--faint:#e4e1d9;--s0:#1f5f99;--s1:#c05a17;--s2:#2a8273;--s3:#7a4fa3"
 _MARKS: Final = (
     "text{font:11px system-ui,'Noto Sans','Liberation Sans',sans-serif;fill:var(--soft)}.title{font-weight:600}"
@@ -243,15 +244,15 @@ _MARKS: Final = (
     ".c0{stroke:var(--s0)}.c1{stroke:var(--s1)}.c2{stroke:var(--s2)}.c3{stroke:var(--s3)}"
     "circle.c0{fill:var(--s0)}circle.c1{fill:var(--s1)}circle.c2{fill:var(--s2)}circle.c3{fill:var(--s3)}"
 )
-_FILE_STYLE: Final = (
-    f"svg{{{_LIGHT}}}{_MARKS}"
-    "@media(prefers-color-scheme:dark){svg{background:#14171b;--soft:#a0a7b1;--faint:#31363e;--s0:#82b7ea;--s1:#f0a268;"
-    "--s2:#6fccb9;--s3:#c4a1ea}}"
-)
-# A notebook has its own theme, whatever the system's: the charts keep to their white ground.
+_FILE_STYLE: Final = f"svg{{{_LIGHT}}}{_MARKS}@media(prefers-color-scheme:dark){{svg{{{_DARK}}}}}"
+# A notebook has its own theme, whatever the system's: JupyterLab, VS Code and Colab each mark a dark one; elsewhere the
+# charts keep to their white ground.
+_DARK_NOTEBOOKS: Final = "[data-jp-theme-light=false],body.vscode-dark,html[theme=dark]"
 _NOTEBOOK_STYLE: Final = (
+    f"{_DARK_NOTEBOOKS}{{.calco-charts{{{_DARK};color:#e8e6e1}}}}"
     f".calco-charts{{{_LIGHT};color:#1d2126;display:flex;flex-wrap:wrap;gap:12px;padding:8px;"
-    "figure{width:300px;margin:0}figcaption{display:flex;justify-content:space-between;font-size:13px;font-weight:600}"
+    "figure{width:300px;margin:0}figcaption{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 10px;"
+    "font-size:13px;font-weight:600}"
     ".key{font-weight:400;color:var(--soft)}p{font-size:12px;color:var(--soft)}.raw{opacity:.28}"
     "i{display:inline-block;width:14px;height:3px;margin-right:5px;vertical-align:3px}"
     f"i.c0{{background:var(--s0)}}i.c1{{background:var(--s1)}}i.c2{{background:var(--s2)}}i.c3{{background:var(--s3)}}{_MARKS}}}"

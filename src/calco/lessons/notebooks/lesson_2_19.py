@@ -178,9 +178,10 @@ def _(card, kit, t):
     _figure, _axes = kit.plot(4.2, 3.6)
     _axes.grid(visible=False)
     _axes.imshow(card.confusion, cmap="Blues")
+    _dark = max(map(max, card.confusion)) / 2  # above it the ground is dark
     for _row, _line in enumerate(card.confusion):
         for _column, _value in enumerate(_line):
-            _ink = "white" if _value > card.confusion.max() / 2 else "black"
+            _ink = "white" if _value > _dark else "black"
             _axes.text(_column, _row, str(_value), ha="center", va="center", color=_ink)
     _axes.set_xticks(range(len(_names)), _names)
     _axes.set_yticks(range(len(_names)), _names)
