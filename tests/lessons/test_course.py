@@ -140,6 +140,13 @@ def test_an_export_is_kept_while_it_is_up_to_date(tmp_path: Path, capsys: pytest
     assert page.read_text() == "mine"
 
 
+def test_exported_pages_lead_to_the_ones_beside_them(tmp_path: Path) -> None:
+    export_lessons(ExportLessonsConfig(numbers=("2.4", "2.5"), language="es", out=str(tmp_path)))
+    pages = [(tmp_path / f"lesson_2_0{each}.es.html").read_text(encoding="utf-8") for each in (4, 5)]
+    assert 'href=\\"lesson_2_05.es.html\\"\\u003E2.5 Tipos' in pages[0] and "lesson_2_03.es.html" not in pages[0]
+    assert 'href=\\"lesson_2_04.es.html\\"\\u003E2.4 Ver' in pages[1] and "lesson_2_06.es.html" not in pages[1]
+
+
 def test_a_lesson_that_fails_is_reported_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """Open, run and export the lessons of the course."""
 
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -201,6 +202,8 @@ def export_lessons(
             progress(what, i, len(wanted))
             done.append(_export(lesson, language, out))
             progress(what, i + 1, len(wanted))
+        for lesson, language in wanted:
+            _link_beside(lesson, language, out)
         rows = [
             (lesson, {each: name for each in ("es", "en") if (out / (name := _name(lesson, each))).is_file()})
             for lesson in LESSONS
@@ -292,6 +295,23 @@ def _export(lesson: Lesson, language: Language, out: Path) -> LessonResult:
     text = text.replace('<html lang="en">', f'<html lang="{language}">', 1)
     atomic_write(page, text + mark)
     return LessonResult(lesson, language, done.seconds, page=page)
+
+
+def _link_beside(lesson: Lesson, language: Language, out: Path) -> None:
+    """Make links of the names of the lessons before and after one at the head of its page, where their pages are."""
+    page, at = out / _name(lesson, language), LESSONS.index(lesson)
+    if not page.is_file():
+        return
+    text = before = page.read_text(encoding="utf-8")
+    for arrow, other in (("\u2190", LESSONS[max(0, at - 1)]), ("\u2192", LESSONS[min(at + 1, len(LESSONS) - 1)])):
+        name = _name(other, language)
+        if other is not lesson and (out / name).is_file():
+            # The page holds its texts as JSON, in which marimo escapes what HTML marks.
+            plain, title = (json.dumps(each)[1:-1] for each in (f"{arrow} ", f"{other.number} {other.title(language)}"))
+            linked = f'{plain}\\u003Ca href=\\"{name}\\"\\u003E{title}\\u003C/a\\u003E'
+            text = text.replace(plain + title, linked, 1)
+    if text != before:
+        atomic_write(page, text)
 
 
 def _copy_assets(out: Path) -> None:

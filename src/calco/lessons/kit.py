@@ -228,15 +228,15 @@ class Texts:
         )
         answered = sum(chosen is not None for chosen in answers)
         done = self.pick(
-            f"**{right} de {len(questions)}** respuestas correctas; {answered} contestadas.",
-            f"**{right} of {len(questions)}** answers are right; {answered} given.",
+            f"**{right} de {len(questions)}** respuestas correctas; contestadas: {answered}.",
+            f"**{right} of {len(questions)}** answers are right; given: {answered}.",
         )
         parts = [mo.md(done)]
         for number, (question, chosen) in enumerate(zip(questions, answers, strict=True), 1):
             if chosen is None:
                 continue
             lines = [
-                f"- {'✅' if choice.right else '❌'} {'**' if i == chosen else ''}{self.pick(choice.es, choice.en)}"
+                f"- {'✓' if choice.right else '✗'} {'**' if i == chosen else ''}{self.pick(choice.es, choice.en)}"
                 f"{'**' if i == chosen else ''}: {self.pick(choice.why_es, choice.why_en)}"
                 for i, choice in enumerate(question.choices)
             ]
