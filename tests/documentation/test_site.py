@@ -145,6 +145,11 @@ def test_lists_and_tables_are_read_as_such(site: Path, pages: dict[Path, Page]) 
     assert flat == []
 
 
+def test_an_option_within_a_line_does_not_break_after_its_first_dash(site: Path) -> None:
+    page = (site / "choose.html").read_text(encoding="utf-8")
+    assert '<code>calco train FOLDER <span class="option">--recipe</span> colorize</code>' in page
+
+
 def test_a_broken_link_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()

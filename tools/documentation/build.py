@@ -339,12 +339,14 @@ def _nav(title: str, listed: Iterable[tuple[str, str]]) -> str:
 
 
 def _unbroken(html: str) -> str:
-    """Keep the options of commands within a line whole: a browser may break a line after the first "-" of "--out"."""
+    """Say where code within a line may break: not in an option, after whose first "-" it would, but after signs."""
 
     def kept(code: re.Match[str]) -> str:
-        return re.sub(r"(?<![\w-])--?\w[\w.-]*", r'<span class="option">\g<0></span>', code[0])
+        text = re.sub(r"(?<=\w)[,|/._=]+(?=[\w{\[])", r"\g<0><wbr>", code[1])
+        text = re.sub(r"(?<![-\w>])--?\w[\w-]*", r'<span class="option">\g<0></span>', text)
+        return f"<code>{text}</code>"
 
-    return re.sub(r"(?<!</span>)<code>[^<]*</code>", kept, html)
+    return re.sub(r"(?<!</span>)<code>([^<]*)</code>", kept, html)
 
 
 def build(room: Path) -> Path:
