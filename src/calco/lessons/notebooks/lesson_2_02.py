@@ -365,5 +365,35 @@ def _(levels, t):
     return
 
 
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        **3.** ¿Cuántos números describen una ventana de 64 × 64? Cuenta las celdas de 8 × 8 píxeles, los bloques de 2 × 2 celdas
+        que se superponen de a una celda, y las nueve direcciones.
+        """,
+        en=r"""
+        **3.** How many numbers describe a window of 64 × 64? Count the cells of 8 × 8 pixels, the blocks of 2 × 2 cells that
+        overlap by one cell, and the nine directions.
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.solution(
+        es=r"""
+        Hay $8 \times 8$ celdas y $7 \times 7$ bloques. Cada bloque guarda $4 \cdot 9 = 36$ números: $49 \cdot 36 = 1764$, los
+        del vector $x$ de arriba. Cada celda entra hasta en cuatro bloques, cada vez con otra normalización.
+        """,
+        en=r"""
+        There are $8 \times 8$ cells and $7 \times 7$ blocks. A block keeps $4 \cdot 9 = 36$ numbers: $49 \cdot 36 = 1764$, those
+        of the vector $x$ above. A cell is in up to four blocks, each time normalised in another way.
+        """,
+    )
+    return
+
+
 if __name__ == "__main__":
     app.run()

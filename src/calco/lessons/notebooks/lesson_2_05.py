@@ -357,5 +357,36 @@ def _(t):
     return
 
 
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        **3.** Un detector sin anclas mira mapas con zancadas 8, 16 y 32. ¿Cuántos puntos tiene en una imagen de 640 × 640? Con
+        diez objetos y asignación uno a uno, ¿qué parte de los puntos es fondo?
+        """,
+        en=r"""
+        **3.** A detector without anchors looks at maps of strides 8, 16 and 32. How many points has it in an image of
+        640 × 640? With ten objects and one-to-one assignment, which share of the points is background?
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.solution(
+        es=r"""
+        $80^2 + 40^2 + 20^2 = 6400 + 1600 + 400 = 8400$ puntos. Fondo: $1 - 10/8400 = 99{,}88\,\%$. Una pérdida que promedia
+        sobre todos los puntos casi no oiría a los objetos: por eso se divide entre los que responden, o se usa la pérdida
+        focal.
+        """,
+        en=r"""
+        $80^2 + 40^2 + 20^2 = 6400 + 1600 + 400 = 8400$ points. Background: $1 - 10/8400 = 99.88\%$. A loss averaged over all
+        points would hardly hear the objects: so it is divided by those that answer, or the focal loss is used.
+        """,
+    )
+    return
+
+
 if __name__ == "__main__":
     app.run()

@@ -276,5 +276,36 @@ def _(chosen, mine, names, t):
     return
 
 
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        **3.** En la entrada completa de arriba, `area` es menor que el ancho por el alto de `bbox`. ¿Por qué? ¿Para qué la usa
+        COCO?
+        """,
+        en=r"""
+        **3.** In the complete entry above, `area` is less than width times height of `bbox`. Why? What does COCO use it for?
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.solution(
+        es=r"""
+        Cuenta los píxeles de la máscara, y un objeto rara vez llena su caja. COCO separa con ella los objetos pequeños
+        ($<32^2$), medianos y grandes ($\ge 96^2$). Un archivo sin máscaras suele poner ahí el área de la caja; sus objetos
+        «crecen», y las medidas por tamaño de los dos archivos no se comparan.
+        """,
+        en=r"""
+        It counts the pixels of the mask, and an object rarely fills its box. COCO separates with it small objects
+        ($<32^2$), medium and large ones ($\ge 96^2$). A file without masks usually has the area of the box there; its
+        objects “grow”, and the measures by size of the two files do not compare.
+        """,
+    )
+    return
+
+
 if __name__ == "__main__":
     app.run()

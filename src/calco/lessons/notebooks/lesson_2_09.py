@@ -330,5 +330,35 @@ def _(annotations, boxes, labels, np, t):
     return
 
 
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es=r"""
+        **3.** Tus fotos miden 4000 × 3000 y el detector trabaja a 320. ¿Qué lado debe tener un objeto en la foto para que le queden
+        8 píxeles? ¿Y si la foto se corta en tajadas de 1000 × 1000?
+        """,
+        en=r"""
+        **3.** Your photographs have 4000 × 3000 pixels and the detector works at 320. Which side must an object have in the
+        photograph to keep 8 pixels? And if the photograph is cut into slices of 1000 × 1000?
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t.solution(
+        es=r"""
+        $8 \cdot 4000/320 = 100$ píxeles; con tajadas, $8 \cdot 1000/320 = 25$. El precio: al menos $4 \cdot 3 = 12$ pasadas en
+        vez de una, y algunas más, porque las tajadas se superponen para no partir objetos.
+        """,
+        en=r"""
+        $8 \cdot 4000/320 = 100$ pixels; with slices, $8 \cdot 1000/320 = 25$. The price: at least $4 \cdot 3 = 12$ passes in
+        place of one, and some more, since slices overlap so as not to cut objects.
+        """,
+    )
+    return
+
+
 if __name__ == "__main__":
     app.run()
