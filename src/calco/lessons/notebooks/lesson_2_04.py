@@ -59,7 +59,7 @@ def _(pair, t):
 def _(t):
     t(
         es=r"""
-        *Ratón o dedo: arrastra una caja, o su esquina para cambiar el tamaño. Teclado: Tab elige una caja, las flechas
+        *Mouse o dedo: arrastra una caja, o su esquina para cambiar el tamaño. Teclado: Tab elige una caja, las flechas
         la mueven y Mayús + flechas cambia su tamaño.*
 
         ## La idea
