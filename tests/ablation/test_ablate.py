@@ -291,6 +291,20 @@ def test_differences_are_paired_by_image():
     assert "| other | -0.0100 |" in markdown_differences(table)
 
 
+def test_baselines_are_compared_in_pairs_too():
+    rng = np.random.default_rng(0)
+    values = {f"{n}": float(rng.uniform(0, 1)) for n in range(20)}
+    only = card(values)
+    for row in only.images:
+        row.scores["input copied"] = {"l1": row.scores[MODEL]["l1"] + 0.02}
+    only.systems["input copied"] = {"l1": Score(float(np.mean([*values.values()])) + 0.02)}
+    table = summarise("set", {"first": {0: only}})
+    lead = table.baseline_differences["input copied"]["l1"]
+    assert (lead.mean, lead.low, lead.high) == pytest.approx((0.02, 0.02, 0.02), abs=1e-12)
+    assert "| input copied | +0.0200 |" in markdown_differences(table)
+    assert table.record()["baseline_differences"]["input copied"]["l1"]["mean"] == pytest.approx(0.02)
+
+
 def test_an_image_counts_with_its_mean_over_the_seeds():
     first = {0: card({"a": 0.1, "b": 0.3}), 1: card({"a": 0.3, "b": 0.5})}
     table = summarise("set", {"first": first, "other": {0: card({"a": 0.2, "b": 0.2})}})

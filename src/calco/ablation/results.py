@@ -51,6 +51,8 @@ class DataScores:
     variants: Mapping[str, VariantScores]
     baselines: Mapping[str, Mapping[str, Score]]  # system, metric, score
     num_images: int
+    # System, metric, value minus that of the first variant in the same resamples
+    baseline_differences: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     notes: Sequence[str] = ()  # why scores do not compare, or are missing
     curves: Curves = field(default_factory=dict)  # those that compare
 
@@ -126,16 +128,17 @@ class DataScores:
     def record(self) -> dict[str, Any]:
         """Return plain data; what is not a number is None."""
         variants = {name: each.record() for name, each in self.variants.items()}
-        baselines = {
-            name: {key: _score_record(score) for key, score in row.items()} for name, row in self.baselines.items()
-        }
+        baselines, leads = (
+            {name: {key: _score_record(score) for key, score in row.items()} for name, row in each.items()}
+            for each in (self.baselines, self.baseline_differences)
+        )
         curves = {
             name: {str(seed): curve.record() for seed, curve in each.items()} for name, each in self.curves.items()
         }
         times = [{"variant": each.variant, "other": each.other, "minutes": dict(each.minutes)} for each in self.times]
         result: dict[str, Any] = plain(
             {"num_images": self.num_images, "notes": list(self.notes), "variants": variants, "baselines": baselines,
-             "curves": curves, "minutes_until": times}
+             "baseline_differences": leads, "curves": curves, "minutes_until": times}
         )  # fmt: skip
         return result
 
@@ -181,7 +184,7 @@ def summarise(
     variants: dict[str, VariantScores] = {}
     base: tuple[Mapping[str, Score], Mapping[str, Floats]] | None = None
     for name, by_seed in cards.items():
-        scores, by_metric, resampled = _of_variant(by_seed, keys, bootstrap)
+        scores, by_metric, resampled = _of_system(by_seed, keys, bootstrap)
         differences = {} if base is None else _differences(scores, resampled, *base)
         base = base or (scores, resampled)
         variants[name] = VariantScores(
@@ -189,8 +192,12 @@ def summarise(
             differences=differences,
         )  # fmt: skip
     baselines = {name: first.systems[name] for name in first.baselines}
-    return DataScores(data=data, variants=variants, baselines=baselines, num_images=len(keys), notes=notes,
-                      curves=curves)  # fmt: skip
+    leads: dict[str, Mapping[str, Score]] = {}
+    for name in baselines if base else ():
+        scores, _by_seed, resampled = _of_system({0: first}, keys, bootstrap, name)
+        leads[name] = _differences(scores, resampled, *base)
+    return DataScores(data=data, variants=variants, baselines=baselines, baseline_differences=leads,
+                      num_images=len(keys), notes=notes, curves=curves)  # fmt: skip
 
 
 def _comparable(curves: Curves) -> tuple[Curves, list[str]]:
@@ -206,19 +213,19 @@ def _comparable(curves: Curves) -> tuple[Curves, list[str]]:
     return {name: by_seed for name, by_seed in alike.items() if by_seed}, others
 
 
-def _of_variant(
-    cards: Mapping[int, Scorecard], keys: Sequence[str], bootstrap: Bootstrap
+def _of_system(
+    cards: Mapping[int, Scorecard], keys: Sequence[str], bootstrap: Bootstrap, system: str = MODEL
 ) -> tuple[dict[str, Score], dict[str, tuple[float, ...]], dict[str, Floats]]:
-    """Return scores, means by seed and resampled means of one variant, by metric."""
+    """Return scores, means by seed and resampled means of one variant, or of a baseline, by metric."""
     scores: dict[str, Score] = {}
     by_seed: dict[str, tuple[float, ...]] = {}
     resampled: dict[str, Floats] = {}
-    rows = [{row.key: row.scores[MODEL] for row in card.images} for card in cards.values()]
+    rows = [{row.key: row.scores[system] for row in card.images} for card in cards.values()]
     for metric in METRICS:
-        if not all(metric in card.systems[MODEL] for card in cards.values()):
+        if not all(metric in card.systems[system] for card in cards.values()):
             continue
         if metric in _SET_SCORES:
-            own = [card.systems[MODEL][metric] for card in cards.values()]
+            own = [card.systems[system][metric] for card in cards.values()]
             by_seed[metric] = tuple(score.mean for score in own)
             # The counts of each image are not kept: only one run has an interval, its own.
             scores[metric] = own[0] if len(own) == 1 else Score(float(np.mean(by_seed[metric])), num=len(keys))
@@ -265,15 +272,15 @@ def markdown_table(table: DataScores) -> str:
 
 
 def markdown_differences(table: DataScores) -> str:
-    """Return the paired differences from the first variant as Markdown; empty with one variant."""
+    """Return the paired differences of the other variants and the baselines from the first variant as Markdown."""
     first, *others = table.variants
-    if not others:
+    differences = {name: table.variants[name].differences for name in others} | table.baseline_differences
+    if not differences:
         return ""
     metrics = table.metrics
     lines = [f"| minus {first} | " + " | ".join(metric.heading for metric in metrics.values()) + " |"]
     lines.append("|---|" + "---|" * len(metrics))
-    rows = {name: _cells(table.variants[name].differences, metrics, sign=True) for name in others}
-    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
+    lines += [f"| {name} | {' | '.join(_cells(row, metrics, sign=True))} |" for name, row in differences.items()]
     return "\n".join(lines)
 
 
