@@ -193,9 +193,9 @@ def summarise(
         )  # fmt: skip
     baselines = {name: first.systems[name] for name in first.baselines}
     leads: dict[str, Mapping[str, Score]] = {}
-    for name in baselines if base else ():
+    for name in baselines:
         scores, _by_seed, resampled = _of_system({0: first}, keys, bootstrap, name)
-        leads[name] = _differences(scores, resampled, *base)
+        leads[name] = {} if base is None else _differences(scores, resampled, *base)
     return DataScores(data=data, variants=variants, baselines=baselines, baseline_differences=leads,
                       num_images=len(keys), notes=notes, curves=curves)  # fmt: skip
 
@@ -274,7 +274,7 @@ def markdown_table(table: DataScores) -> str:
 def markdown_differences(table: DataScores) -> str:
     """Return the paired differences of the other variants and the baselines from the first variant as Markdown."""
     first, *others = table.variants
-    differences = {name: table.variants[name].differences for name in others} | table.baseline_differences
+    differences = {**{name: table.variants[name].differences for name in others}, **table.baseline_differences}
     if not differences:
         return ""
     metrics = table.metrics
