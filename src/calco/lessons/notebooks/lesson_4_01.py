@@ -210,6 +210,129 @@ def _(t):
 @app.cell(hide_code=True)
 def _(t):
     t(
+        es=r"""
+        ## En video: el mismo objeto, cuadro tras cuadro
+
+        Detectar en cada cuadro no basta para contar: hay que saber que la caja de ahora es la de antes. Es el
+        **seguimiento** (*tracking*), y lo más usado sigue siendo *detectar y luego asociar*, según una [revisión de la
+        Universidad de Belgrado](https://ar5iv.labs.arxiv.org/html/2506.13457) («Deep Learning-Based Multi-Object
+        Tracking», 2025).
+
+        - **SORT** ([Bewley y otros](https://arxiv.org/abs/1602.00763), ICIP 2016): predice el movimiento y asocia por
+          superposición. Sus autores advierten que no resuelve los objetos que se tapan ni los que vuelven.
+        - **ByteTrack** ([Zhang y otros](https://huggingface.co/papers/2110.06864), ECCV 2022): no tira las cajas de
+          puntaje bajo, que suelen ser objetos tapados; las asocia después de las seguras.
+        - La misma revisión encuentra que estas reglas ganan cuando hay mucha gente y movimiento recto, y que las
+          asociaciones aprendidas ganan cuando el movimiento es complejo.
+
+        ¿Cómo se mide? Con **HOTA** ([Luiten y otros](https://link.springer.com/article/10.1007/s11263-020-01375-2),
+        *International Journal of Computer Vision*, 2021): la media geométrica de encontrar (DetA) y de asociar (AssA),
+
+        $$\text{HOTA} = \sqrt{\text{DetA} \cdot \text{AssA}}, \qquad
+        \text{AssA} = \frac{1}{|TP|} \sum_{c \in TP} \frac{TPA(c)}{TPA(c) + FPA(c) + FNA(c)},$$
+
+        promediada sobre umbrales de IoU. Prueba el caso más simple: un objeto hallado en los 100 cuadros, que en uno de
+        ellos cambia de número. Muévelo:
+        """,
+        en=r"""
+        ## In video: the same object, frame after frame
+
+        To detect in each frame is not enough for counting: one has to know that this box is the one from before. That
+        is **tracking**, and the most common way is still *to detect and then to associate*, according to a [survey of
+        the University of Belgrade](https://ar5iv.labs.arxiv.org/html/2506.13457) (“Deep Learning-Based Multi-Object
+        Tracking”, 2025).
+
+        - **SORT** ([Bewley and others](https://arxiv.org/abs/1602.00763), ICIP 2016): it predicts motion, and
+          associates by overlap. Its authors warn that it handles neither occlusion nor objects that come back.
+        - **ByteTrack** ([Zhang and others](https://huggingface.co/papers/2110.06864), ECCV 2022): it does not throw
+          away boxes of low scores, which are often occluded objects; it associates them after the certain ones.
+        - The same survey finds that such rules win where there are many people and straight motion, and that learned
+          association wins where motion is complex.
+
+        How is it measured? By **HOTA** ([Luiten and
+        others](https://link.springer.com/article/10.1007/s11263-020-01375-2), *International Journal of Computer
+        Vision*, 2021): the geometric mean of finding (DetA) and of associating (AssA),
+
+        $$\text{HOTA} = \sqrt{\text{DetA} \cdot \text{AssA}}, \qquad
+        \text{AssA} = \frac{1}{|TP|} \sum_{c \in TP} \frac{TPA(c)}{TPA(c) + FPA(c) + FNA(c)},$$
+
+        averaged over thresholds of IoU. Try the simplest case: an object that is found in all 100 frames, and changes
+        its number in one of them. Move it:
+        """,
+    )
+    return
+
+
+@app.cell
+def _(t):
+    switched = t.slider(0, 100, value=50, es="cuadro del cambio de número", en="frame of the change of number")
+    switched
+    return (switched,)
+
+
+@app.cell
+def _(np, switched, t):
+    def association(truth, found):
+        """AssA where every frame has one true object and one hit: the Jaccard index of each hit's two tracks."""
+        return float(np.mean([((truth == a) & (found == b)).sum() / ((truth == a) | (found == b)).sum()
+                              for a, b in zip(truth, found, strict=True)]))  # fmt: skip
+
+    _found = np.where(np.arange(100) < switched.value, 1, 2)
+    assa = association(np.ones(100, int), _found)
+    mota = 1 - np.count_nonzero(np.diff(_found)) / 100  # misses, false alarms and changes, over true objects
+    t(
+        es=f"DetA = 1 · AssA = {assa:.2f} · **HOTA = {np.sqrt(assa):.2f}**. La medida anterior, MOTA, solo resta un cambio: {mota:.2f}.",
+        en=f"DetA = 1 · AssA = {assa:.2f} · **HOTA = {np.sqrt(assa):.2f}**. The earlier measure, MOTA, only subtracts one change: {mota:.2f}.",
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
+        es="""
+        Un cambio en la mitad deja la historia partida en dos, y HOTA lo dice; para MOTA es un error entre cien, esté
+        donde esté.
+
+        **Máscaras que siguen.** [SAM 2](https://github.com/facebookresearch/sam2) (Ravi y otros, Meta, 2024) recibe un
+        clic en un cuadro y devuelve la máscara en todo el video: guarda en una **memoria** lo que vio y atiende a ella
+        en cada cuadro nuevo. Una imagen es para ella un video de un cuadro. Según su página, los pesos van de 38,9 a
+        224,4 millones, con licencia Apache 2.0, y la versión 2.1 es de setiembre de 2024. El seguidor de
+        [SAM 3](https://github.com/facebookresearch/sam3) hereda esa arquitectura y comparte el codificador con un
+        detector de la familia DETR guiado por texto: así pasa de «este objeto» a «todos los que se llaman así». Sus
+        autores publican también lo que falta: en videos de SA-V, 58,0 de pHOTA (una variante de HOTA), frente a 70,5
+        de personas.
+
+        **Detectar con palabras.** [Grounding DINO](https://arxiv.org/abs/2303.05499) (Liu y otros, 2023) agregó un
+        codificador de texto a un detector DETR, y sus autores dan 52,5 de AP en COCO sin haber entrenado con COCO.
+        Detectado por palabra y seguido por una de las reglas de arriba, un objeto nuevo ya no necesita un conjunto de
+        datos propio para empezar; para *medir*, sí.
+        """,
+        en="""
+        A change half way leaves the history cut in two, and HOTA says so; for MOTA it is one error in a hundred,
+        wherever it lies.
+
+        **Masks that follow.** [SAM 2](https://github.com/facebookresearch/sam2) (Ravi and others, Meta, 2024) is given
+        a click in one frame and returns the mask through the whole video: it keeps in a **memory** what it saw, and
+        attends to it in each new frame. An image is a video of one frame to it. By its page, the weights number from
+        38.9 to 224.4 million, under Apache 2.0, and version 2.1 is of September 2024. The tracker of
+        [SAM 3](https://github.com/facebookresearch/sam3) inherits this architecture, and shares its encoder with a
+        detector of the DETR family that text guides: so it goes from “this object” to “all that are called so”. Its
+        authors also publish what is missing: on videos of SA-V, a pHOTA (a variant of HOTA) of 58.0, beside 70.5 of
+        humans.
+
+        **Detection by words.** [Grounding DINO](https://arxiv.org/abs/2303.05499) (Liu and others, 2023) added a text
+        encoder to a DETR detector, and its authors state an AP of 52.5 on COCO without training on COCO. Detected by a
+        word, and followed by one of the rules above, a new object no longer needs a data set of its own to begin with;
+        to *measure*, it does.
+        """,
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def _(t):
+    t(
         es="""
         ## Lo que cabe en tu máquina
 
