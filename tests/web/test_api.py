@@ -138,6 +138,44 @@ def test_refusals_come_in_spanish_too(site: Site) -> None:
     assert "no hay ningún modelo" in site.post(f"{API}/translate", **form("otro"), headers=spanish).json()["detail"]
 
 
+JSON: dict[str, str] = {"Content-Type": "application/json"}
+COMPLAINTS: list[tuple[str, dict[str, Any], str]] = [
+    ("translate", form(noise_seed="-1"), "noise_seed: debe ser 0 o más ('-1'); el OpenAPI del estudio dice qué se"),
+    ("translate", form(noise_seed="seven"), "noise_seed: debe ser un número entero ('seven'); "),
+    ("translate", form(noise_seed="9" * 5000), "noise_seed: "),
+    ("translate", form(format="exe"), "format: debe ser uno de 'png', "),
+    ("translate", form(other="1"), "other: este campo no se conoce; quítalo ('1')"),
+    ("translate", form(""), "model: debe tener al menos 1 caracteres ('')"),
+    ("translate", form("x" * 200), "model: debe tener 100 caracteres como máximo ('xxx"),
+    ("translate", {"files": {"image": b"x"}}, "model: falta este campo; "),
+    ("detect", form("people", threshold="2"), "threshold: debe ser 1.0 o menos ('2')"),
+    ("detect", form("people", threshold="nan"), "threshold: debe ser "),
+    ("detect", form("people", threshold="much"), "threshold: debe ser un número ('much')"),
+    ("translate", {"content": b"{", "headers": JSON}, "el cuerpo: no es JSON válido; "),
+    ("translate", {"content": b"[1]", "headers": JSON}, "el cuerpo: debe ser un objeto de JSON"),
+    ("translate", {"json": {"model": 7, "image": "aGVsbG8="}}, "model: debe ser texto (7)"),
+    ("translate", {"json": {"model": "faces", "image": "***"}}, "image: no tiene la forma pedida ("),
+    ("translate", {"json": {"model": "faces", "image": "aGVsbG8=", "noise_seed": 7.5}}, "noise_seed: debe ser un"),
+    ("translate", {"json": {"a": 1}}, "model: falta este campo, y 2 más; "),
+    ("translate", form("scratches"), "el modelo no puede hacerlo: "),
+    ("translate", {"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}, "el formulario no se"),
+    ("nothing", {}, "no existe esa dirección; "),
+    ("jobs", {"data": {"model": "faces", "keep": "x"}, "files": {"file": b"x"}}, "keep: debe ser true o false ('x')"),
+]
+
+
+@pytest.mark.parametrize(("what", "request_of", "told"), COMPLAINTS)
+def test_each_kind_of_wrong_field_is_told_in_spanish(
+    site: Site, what: str, request_of: dict[str, Any], told: str
+) -> None:
+    headers = {"Accept-Language": "es-PE", **request_of.get("headers", {})}
+    answer = site.post(f"{API}/{what}", **{**request_of, "headers": headers})
+    detail = answer.json()["detail"]
+    assert 400 <= answer.status_code < 500
+    assert detail.startswith(told)
+    assert len(detail) < 400 and "\n" not in detail
+
+
 def test_a_polyglot_is_only_ever_pixels(site: Site) -> None:
     script = b"<script>alert(1)</script>"
     answer = site.post(f"{API}/translate", **form(data=png(image()) + script))

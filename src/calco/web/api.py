@@ -15,10 +15,9 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.requests import ClientDisconnect
 
 from calco.detection.prediction import as_rows
-from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.version import __version__
-from calco.web.refusals import RefusedError, without_paths
+from calco.web.refusals import RefusedError, complaint, without_paths
 from calco.web.served import ServedModel
 from calco.web.service import Studio
 from calco.web.texts import choose_language
@@ -155,7 +154,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 def problem(request: Request, error: Exception) -> Response:
     """Return the answer for an error that a request has caused."""
     if not isinstance(error, RefusedError):
-        return JSONResponse({"detail": without_paths(str(error))}, 422)
+        error = RefusedError("model", reason=without_paths(str(error)))
     return refusal(request.headers, error)
 
 
@@ -308,15 +307,7 @@ def checked(validate: Callable[[], T]) -> T:
     try:
         return validate()
     except ValidationError as error:
-        raise CalcoError(said(error.errors())) from error
-
-
-def said(errors: Any) -> str:
-    """Return the first of pydantic's complaints as one line: the field, the rule, and how many more there are."""
-    first, *others = errors
-    where = ".".join(str(part) for part in first["loc"]) or "the body"
-    more = f", and {len(others)} more" if others else ""
-    return f"{where}: {first['msg'][:200]}{more}; the OpenAPI of the studio states what is allowed"
+        raise complaint(error.errors()) from error
 
 
 async def _awaited(request: Request, studio: Studio, ask: "Future[Any]") -> Any:

@@ -27,12 +27,12 @@ from calco.files import make_folder
 from calco.report.server import HostRule
 from calco.version import __version__
 from calco.web import ServeConfig
-from calco.web.api import ROOT, api_routes, problem, refusal, said
+from calco.web.api import ROOT, api_routes, problem, refusal
 from calco.web.dashboard import crime_routes
 from calco.web.jobs import Jobs
 from calco.web.jobs_api import jobs_routes
 from calco.web.pages import Pages
-from calco.web.refusals import RefusedError
+from calco.web.refusals import RefusedError, complaint
 from calco.web.service import Studio
 
 LOG = logging.getLogger(__name__)
@@ -365,6 +365,8 @@ def build_app(
         app.include_router(jobs_routes(studio, jobs))
     app.add_exception_handler(CalcoError, _answered)
     app.add_exception_handler(RequestValidationError, _answered)
+    app.add_exception_handler(400, _unreadable)
+    app.add_exception_handler(404, _not_there)
     app.add_exception_handler(405, _not_allowed)
     if config.crime:
         app.include_router(crime_routes(config.crime, config.language))
@@ -381,8 +383,16 @@ def build_app(
 
 async def _answered(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
-        error = CalcoError(said(error.errors()))
+        error = complaint(error.errors())
     return problem(request, error)
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:
+    return refusal(request.headers, RefusedError("form", reason=str(getattr(error, "detail", error)).rstrip(".")))
+
+
+async def _not_there(request: Request, _error: Exception) -> Response:
+    return refusal(request.headers, RefusedError("address"))
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:

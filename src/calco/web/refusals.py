@@ -1,7 +1,7 @@
 """Refusals: what the studio says to people and programs, in English and Spanish, and by a status of HTTP."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from calco.errors import CalcoError
@@ -109,6 +109,23 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
         422,
         "{name} is missing; send a file in the field {name}",
         "falta {name}; envía un archivo en el campo {name}",
+    ),
+    "field": (
+        422,
+        "{name}: {english}{given}{more}; the OpenAPI of the studio states what is allowed",
+        "{name}: {spanish}{given}{more}; el OpenAPI del estudio dice qué se admite",
+    ),
+    "field_body": (422, "the body", "el cuerpo"),
+    "field_more": (422, ", and {count} more", ", y {count} más"),
+    "form": (
+        400,
+        "the form cannot be read ({reason}); send it again as the OpenAPI states",
+        "el formulario no se puede leer ({reason}); envíalo de nuevo como dice el OpenAPI",
+    ),
+    "address": (
+        404,
+        "there is no such address; see the OpenAPI",
+        "no existe esa dirección; consulta el OpenAPI",
     ),
     "field_file": (422, "{name} is a file; it must be text", "{name} es un archivo; debe ser texto"),
     "field_text": (422, "{name} is text; it must be a file", "{name} es texto; debe ser un archivo"),
@@ -314,6 +331,31 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
 }
 """Reason => status of HTTP, and the sentence in English and in Spanish."""
 
+_RULES: Final[Mapping[str, str]] = {
+    "missing": "falta este campo",
+    "extra_forbidden": "este campo no se conoce; quítalo",
+    "json_invalid": "no es JSON válido",
+    "model_type": "debe ser un objeto de JSON",
+    "string_type": "debe ser texto",
+    "string_too_short": "debe tener al menos {min_length} caracteres",
+    "string_too_long": "debe tener {max_length} caracteres como máximo",
+    "string_pattern_mismatch": "no tiene la forma pedida ({pattern})",
+    "int_type": "debe ser un número entero",
+    "int_parsing": "debe ser un número entero",
+    "int_parsing_size": "el número es demasiado grande",
+    "int_from_float": "debe ser un número entero, sin decimales",
+    "float_type": "debe ser un número",
+    "float_parsing": "debe ser un número",
+    "finite_number": "debe ser un número finito",
+    "bool_type": "debe ser true o false",
+    "bool_parsing": "debe ser true o false",
+    "greater_than_equal": "debe ser {ge} o más",
+    "less_than_equal": "debe ser {le} o menos",
+    "literal_error": "debe ser uno de {expected}",
+    "enum": "debe ser uno de {expected}",
+}
+"""Type of a complaint of pydantic => the rule in Spanish, with the values of its context."""
+
 _AGAIN: Final = {"jobs": 30, "jobs_client": 30, "jobs_room": 30, "disk": 60}
 _SOON: Final = 2  # seconds after which to ask again, where the status is 503 and the table has no other time
 
@@ -355,6 +397,34 @@ def sentence(reason: str, values: Mapping[str, Any], language: Language = "en") 
         for name, value in values.items()
     }
     return filled(spanish if language == "es" else english, language, said)
+
+
+def complaint(errors: Sequence[Mapping[str, Any]]) -> RefusedError:
+    """Return the first of pydantic's complaints as a refusal: field, rule, what was given, and how many more there are.
+
+    Args:
+        errors: What `errors()` of pydantic's and FastAPI's errors of validation return, at least one.
+    """
+    first, *others = errors
+    english = first["msg"][:200]
+    context = {name: str(value).replace(" or ", " o ")[:100] for name, value in first.get("ctx", {}).items()}
+    rule = _RULES.get(first["type"])
+    given = first.get("input")
+    shown = isinstance(given, str | int | float) and first["type"] != "json_invalid"
+    return RefusedError(
+        "field",
+        name=".".join(str(part) for part in first["loc"])[:100] or ("field_body", {}),
+        english=english,
+        spanish=rule.format(**context) if rule else f"no sirve ({english})",
+        given=f" ({_short(given)})" if shown else "",
+        more=("field_more", {"count": len(others)}) if others else "",
+    )
+
+
+def _short(value: Any) -> str:
+    """Return what was given as Python writes it, cut to a few words."""
+    written = repr(value[:41] if isinstance(value, str) else value)
+    return written if len(written) <= 42 else f"{written[:40]}…"
 
 
 def without_paths(message: str) -> str:
