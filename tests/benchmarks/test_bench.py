@@ -334,4 +334,4 @@ def test_an_interrupted_bench_writes_what_it_has(monkeypatch: pytest.MonkeyPatch
         bench(BenchConfig(only="training,boxes", repeats=1, json=str(figures)), TINY)
     written = json.loads(figures.read_text())
     assert [row["name"] for row in written["rows"]] == ["steps"]
-    assert written["skipped"] == {"what was left of training, and the groups after it": "interrupted"}
+    assert written["skipped"] == {"what was left when it ended": "interrupted"}

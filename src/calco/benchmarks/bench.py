@@ -182,21 +182,19 @@ def _measured(config: BenchConfig, sizes: Sizes) -> Bench:
             setting = Setting(config, sizes, device, Path(folder))
             peak = peaks(device, sizes.product)
             interrupted = False
-            for group in config.groups:
-                try:
-                    for each in _rows_of(group, setting):
-                        if isinstance(each, Skipped):
-                            LOG.info(f"{each.what} is not measured: {each.reason}")
-                            skipped[each.what] = each.reason
-                            continue
-                        row = replace(each, group=group, share=each.operations / peak.get(each.precision, math.inf))
-                        rows.append(row)
-                        name, ours, reference, ratio, *_, against = cells(row)
-                        LOG.info(f"{name}: {ours} against {reference} ({against}), {ratio}")
-                except KeyboardInterrupt:
-                    skipped[f"what was left of {group}, and the groups after it"] = "interrupted"
-                    interrupted = True
-                    break
+            try:
+                for group, each in ((name, each) for name in config.groups for each in _rows_of(name, setting)):
+                    if isinstance(each, Skipped):
+                        LOG.info(f"{each.what} is not measured: {each.reason}")
+                        skipped[each.what] = each.reason
+                        continue
+                    row = replace(each, group=group, share=each.operations / peak.get(each.precision, math.inf))
+                    rows.append(row)
+                    name, ours, reference, ratio, *_, against = cells(row)
+                    LOG.info(f"{name}: {ours} against {reference} ({against}), {ratio}")
+            except KeyboardInterrupt:
+                skipped["what was left when it ended"] = "interrupted"
+                interrupted = True
             return Bench(Machine.of(setting.compute, device, load_before, peak), rows, skipped, interrupted)
     except BrokenPipeError:
         raise  # the reader of the output has left
