@@ -25,6 +25,8 @@ from calco.lessons.outline import LESSONS, NOTEBOOKS, Lesson, lesson_of
 QUIZZES = tuple(each for each in LESSONS if each.es.startswith("Cuestionario"))
 # Those whose controls a browser moves: what is on the page before and after is compared.
 SLIDERS = ("2.1", "2.3", "2.4", "2.11", "3.3", "5.1", "5.2")
+# Milliseconds that a browser waits for a cell: on a loaded machine the first one imports torch for more than a minute.
+PATIENCE = 240_000
 
 
 @pytest.fixture(scope="session")
@@ -283,7 +285,7 @@ def test_boxes_are_moved_by_the_keyboard_and_the_mouse(browser: Any, tmp_path: P
     with opened("2.4", tmp_path) as address:
         seen = Seen(browser, address)
         value = seen.page.get_by_text(re.compile(r"IoU = 0\.\d{3} · GIoU")).first
-        value.wait_for(timeout=90_000)
+        value.wait_for(timeout=PATIENCE)
         before = value.inner_text()
         box = seen.page.locator("[data-box='1']").first
         box.focus()
@@ -299,12 +301,12 @@ def test_boxes_are_moved_by_the_keyboard_and_the_mouse(browser: Any, tmp_path: P
         seen.page.mouse.up()
         changed(value, keyed)
         seen.page.get_by_text("English", exact=True).first.click()
-        seen.page.get_by_role("heading", name="2.4 Seeing IoU").wait_for(timeout=30_000)
+        seen.page.get_by_role("heading", name="2.4 Seeing IoU").wait_for(timeout=PATIENCE)
         seen.close()
         assert [path.name for path in tmp_path.glob("*.py")] == ["2.4 Ver la IoU.py"]
 
 
-def changed(where: Any, before: str, seconds: float = 60) -> None:
+def changed(where: Any, before: str, seconds: float = PATIENCE / 1000) -> None:
     """Waits until a text is another one."""
     end = time.monotonic() + seconds
     while where.inner_text() == before:
@@ -317,9 +319,9 @@ def changed(where: Any, before: str, seconds: float = 60) -> None:
 def test_a_slider_changes_what_the_lesson_shows(browser: Any, tmp_path: Path, data: Path, number: str) -> None:
     with opened(number, tmp_path, language="en") as address:
         seen = Seen(browser, address)
-        seen.page.get_by_role("heading", name=f"{number} {lesson_of(number).en}").wait_for(timeout=120_000)
+        seen.page.get_by_role("heading", name=f"{number} {lesson_of(number).en}").wait_for(timeout=PATIENCE)
         sliders = seen.page.get_by_role("slider")
-        sliders.first.wait_for(timeout=120_000)
+        sliders.first.wait_for(timeout=PATIENCE)
         shown = "[...document.querySelectorAll('.output-area')].map(each => each.innerHTML).join('')"
         for _ in range(150):  # until all cells have run
             before = seen.page.evaluate(shown)
@@ -328,10 +330,10 @@ def test_a_slider_changes_what_the_lesson_shows(browser: Any, tmp_path: Path, da
                 break
         sliders.first.focus()
         seen.page.keyboard.press("ArrowRight")
-        seen.page.wait_for_function("before => " + shown + " !== before", arg=before, timeout=60_000)
+        seen.page.wait_for_function("before => " + shown + " !== before", arg=before, timeout=PATIENCE)
         chosen = sliders.first.get_attribute("aria-valuenow")
         seen.page.get_by_text("Español", exact=True).first.click()
-        seen.page.get_by_role("heading", name=f"{number} {lesson_of(number).es}").wait_for(timeout=60_000)
+        seen.page.get_by_role("heading", name=f"{number} {lesson_of(number).es}").wait_for(timeout=PATIENCE)
         seen.page.wait_for_timeout(1000)
         assert sliders.first.get_attribute("aria-valuenow") == chosen
         seen.close()

@@ -26,7 +26,7 @@ from support import find_chromium
 from web.studios import Site, image, make_detector, opened, save_untrained
 
 pytestmark = pytest.mark.slow
-WAIT = 60_000  # milliseconds
+WAIT = 180_000  # milliseconds; a loaded machine takes more than one minute
 
 
 def make_model(folder: Path, recipe: str = "aligned", *, source: Any = "auto", **generator: Any) -> None:
@@ -390,7 +390,7 @@ def test_a_video_is_uploaded_watched_and_downloaded(tab: Any, tmp_path: Path) ->
     choose(page, make_video(tmp_path / "walk.mp4", 20))
     page.get_by_text("walk.mp4").wait_for()
     page.get_by_role("button", name="Process the video").click()
-    page.locator(".task[data-state=done]").wait_for(timeout=90_000)
+    page.locator(".task[data-state=done]").wait_for()
     with page.expect_download() as saved:
         page.get_by_role("link", name="Download").click()
     assert saved.value.suggested_filename.endswith(".mp4")
@@ -403,7 +403,7 @@ def test_a_job_survives_a_reload_and_can_be_cancelled(tab: Any, tmp_path: Path) 
     page.locator(".stage").wait_for()
     choose(page, make_video(tmp_path / "long.mp4", 2000))
     page.get_by_role("button", name="Procesar el video").click()
-    page.locator(".task").wait_for(timeout=60_000)
+    page.locator(".task").wait_for()
     page.reload()
     page.get_by_role("button", name="Cancelar").click()
     page.get_by_text("Cancelado").wait_for()
@@ -418,7 +418,7 @@ def test_many_images_come_back_as_a_zip(tab: Any, tmp_path: Path) -> None:
     choose(page, files)
     page.get_by_text("3 files").wait_for()
     page.get_by_role("button", name="Process the images").click()
-    page.locator(".task[data-state=done]").wait_for(timeout=90_000)
+    page.locator(".task[data-state=done]").wait_for()
     with page.expect_download() as saved:
         page.get_by_role("link", name="Download").click()
     with zipfile.ZipFile(saved.value.path()) as archive:
@@ -492,7 +492,7 @@ def test_a_video_is_done_with_the_options_of_its_page(
         else:
             page.get_by_label(control, exact=True).fill(value)
         page.get_by_role("button", name="Process the video").click()
-        page.locator(".task[data-state=done]").wait_for(timeout=90_000)
+        page.locator(".task[data-state=done]").wait_for()
         assert page.get_by_role("link", name="Download the boxes (CSV)").is_visible() is (name == "people")
     assert submitted == [JobOptions(overlay=True, steady=True), JobOptions(threshold=0.3), JobOptions(noise_seed=12345)]
 
