@@ -231,6 +231,17 @@ def test_unknown_jobs_are_not_found(site: Site) -> None:
     assert httpx.delete(f"{site.url}{JOBS}/{'0' * 32}").status_code == 404
 
 
+def test_what_a_page_asks_for_again_and_again_may_go_without_an_error(site: Site, video: bytes) -> None:
+    """A page hears of the end of a job after it has asked for the next preview: a 404 would be an error to browsers."""
+    job = awaited(site, submit(site, ("v.mp4", video)).headers["location"])
+    assert site.get(job["preview"]).status_code == 200
+    site.jobs.cancel(job["id"])
+    answer = site.get(job["preview"])
+    assert (answer.status_code, answer.content) == (204, b"")
+    shown = site.get(f"/studio/jobs/{'0' * 32}", headers={"Accept-Language": "es"})
+    assert shown.status_code == 200 and "Este trabajo ya no existe. Empieza otro." in shown.text
+
+
 def test_a_wrong_method_is_answered_with_those_that_are_right(site: Site) -> None:
     for path, methods in ((JOBS, {"POST"}), (f"{JOBS}/{'0' * 32}", {"GET", "DELETE"})):
         answer = httpx.put(f"{site.url}{path}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -559,6 +560,18 @@ def test_runs_update_while_they_train(tab: Any, gallery: Path) -> None:
     page.get_by_text("step 4,321").wait_for()
     page.get_by_role("button", name="Español").click()
     page.get_by_text("paso 4\u00a0321").wait_for()
+
+
+def test_a_run_that_is_removed_while_it_is_watched_is_said_once(tab: Any, gallery: Path) -> None:
+    shutil.copytree(gallery / "first", gallery / "third")
+    page = tab("/runs")
+    page.get_by_role("link", name="third").click()
+    page.get_by_role("heading", name="Learning curves").wait_for()
+    shutil.rmtree(gallery / "third")
+    page.get_by_text("This run is no longer in the folder.").wait_for()
+    page.get_by_role("button", name="Español").click()
+    page.get_by_text("Este entrenamiento ya no está en la carpeta.").wait_for()
+    assert page.get_by_role("heading", name="Curvas de aprendizaje").is_visible()
 
 
 def test_hundreds_of_browsers_get_a_page_at_once(site: Site) -> None:

@@ -26,7 +26,7 @@ MEDIA: Final = {".mp4": "video/mp4", ".zip": "application/zip"}
 _TABLES: Final = {"csv": "text/csv", "jsonl": "application/jsonl"}
 _FIELD_BYTES: Final = 10_000  # of a field of the form that is not a file
 _GONE: Final[dict[int | str, dict[str, Any]]] = {
-    404: PROBLEMS[404] | {"description": "There is no such job, or it has no result or preview yet."},
+    404: PROBLEMS[404] | {"description": "There is no such job, or it has no result yet."},
     410: PROBLEMS[404] | {"description": "The result was delivered and deleted, or the job failed or was cancelled."},
 }
 
@@ -141,11 +141,13 @@ def jobs_routes(studio: Studio, jobs: Jobs) -> APIRouter:
 
     @router.get(
         "/{id}/preview", operation_id="preview_of_job", response_class=Response,
-        responses={404: _GONE[404], 422: PROBLEMS[422], 200: _files("image/jpeg")},
+        responses={404: PROBLEMS[404] | {"description": "There is no such job."}, 422: PROBLEMS[422],
+                   200: _files("image/jpeg"), 204: {"description": "The job has no preview, yet or any more."}},
     )  # fmt: skip
     def preview(id: str) -> Response:
-        """Return a small image of the newest frame or image."""
-        return Response(_shown(jobs.get(id)), media_type="image/jpeg")
+        """Return a small image of the newest frame or image; nothing while there is none, which is no fault."""
+        shown = _shown(jobs.get(id))
+        return Response(status_code=204) if shown is None else Response(shown, media_type="image/jpeg")
 
     return router
 
@@ -159,12 +161,12 @@ def _message(job: Job, request: Request) -> str:
     return job.spanish if is_spanish else job.message
 
 
-def _shown(job: Job) -> bytes:
-    """Return the preview of a job."""
+def _shown(job: Job) -> bytes | None:
+    """Return the preview of a job; None before the first one, and once its files are gone."""
     if job.preview is not None:
-        with contextlib.suppress(OSError):  # removed meanwhile
+        with contextlib.suppress(OSError):  # removed meanwhile: the job was cancelled, or is too old
             return job.preview.read_bytes()
-    raise RefusedError("no_preview")
+    return None
 
 
 def _described(job: Job, request: Request) -> JobState:

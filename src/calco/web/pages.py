@@ -221,14 +221,16 @@ class Pages:
         )  # fmt: skip
 
     def task(self, job_id: str, request: Request) -> Response:
-        """Answer with the part of a page that shows a job; 404 for one that is gone, in the same form."""
+        """Answer with the part of a page that shows a job.
+
+        A job that is gone has one too, and no 404: it is asked for again and again, and may go at any time.
+        """
         language = self._language(request)
         try:
             assert self._jobs is not None
             job = self._jobs.get(job_id)
         except RefusedError:
-            html = self._task(language, state="failed", key="error_job")
-            return HTMLResponse(html, 404, headers=_LIVE)
+            return HTMLResponse(self._task(language, state="failed", key="error_job"), headers=_LIVE)
         said = {"english": without_paths(job.message), "spanish": without_paths(job.spanish)}
         values: dict[str, Any] = {"key": "failed", "values": said} if job.state == "failed" else {"values": said}
         base = f"{ROOT}/jobs/{job.id}"
@@ -283,12 +285,12 @@ class Pages:
         )  # fmt: skip
 
     def live(self, request: Request, address: str = "") -> Response:
-        """Answer with the part of a page that changes while runs train: one run, or all."""
+        """Answer with the part of a page that changes while runs train: one run, or all; 204 for a run that is gone."""
         assert self._gallery is not None
         language = self._language(request)
         run: ShownRun | None = self._gallery.find(address) if address else None
         if address and run is None:
-            return self._missing(language)
+            return Response(status_code=204)
         html = render(
             "studio_live", language=language, words=words(language), root="", run=run, runs=self._gallery.runs(),
             curves=self._gallery.curves(run, language) if run else [],
@@ -299,7 +301,7 @@ class Pages:
         """Answer with a sheet of samples, which must be among those that were found."""
         assert self._gallery is not None
         run = self._gallery.find(address)
-        if run is None or sheet not in run.samples:
+        if run is None or sheet not in run.samples or not (run.path / "samples" / sheet).is_file():
             return self._missing(self._language(request))
         return FileResponse(run.path / "samples" / sheet, media_type="image/png", headers=_LIVE)
 

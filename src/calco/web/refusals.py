@@ -72,7 +72,6 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
         "the job has no table of boxes: only videos of a detector have one when done",
         "el trabajo no tiene tabla de cajas: solo la tienen los videos de un detector al terminar",
     ),
-    "no_preview": (404, "the job has no preview now", "el trabajo no tiene vista previa ahora"),
     "cancelled": (410, "the job was cancelled", "el trabajo se canceló"),
     # Requests that programs send.
     "host": (

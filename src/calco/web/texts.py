@@ -327,6 +327,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "The file is too large: at most {most:,} MB.",
     ),
     "error_job": ("Este trabajo ya no existe. Empieza otro.", "This job no longer exists. Start another."),
+    "error_run": ("Este entrenamiento ya no está en la carpeta.", "This run is no longer in the folder."),
     "refused": ("{spanish}", "{english}"),
     "error_image": (
         "El modelo no pudo con esta imagen: {spanish}",

@@ -358,12 +358,18 @@ const setFiles = (stage) => {
         warn(stage, null);
         if (!busy) return;
         const cancel = find("[data-do=cancel]", place);
-        cancel.addEventListener("click", () => { cancel.disabled = true; fetch(root + cancel.dataset.job, { method: "DELETE" }); });
+        cancel.addEventListener("click", async () => {
+          cancel.disabled = true;
+          find("figure", place)?.remove();  // its preview goes with the job
+          try { await fetch(root + cancel.dataset.job, { method: "DELETE" }); } catch { warn(stage, "error_offline"); }
+        });
       } catch { warn(stage, "error_offline"); }
       await new Promise((done) => setTimeout(done, 1000));
       if (sessionStorage.getItem(key) !== id) return;
     }
   };
+  // A preview that has gone since its job was asked for leaves no broken image.
+  place.addEventListener("error", ({ target }) => { if (target.matches?.("figure img")) target.parentElement.remove(); }, true);
   place.addEventListener("click", ({ target }) => {
     if (!target.closest("[data-do=again]")) return;
     sessionStorage.removeItem(key);
@@ -464,11 +470,20 @@ const setLive = (part) => {
     if (document.hidden && before) return;
     try {
       const answer = await fetch(part.dataset.live, { cache: "no-cache" }), text = await answer.text();
+      if (answer.status === 204) {  // the run was removed: what was seen of it stays
+        clearInterval(timer);
+        const line = document.createElement("p");
+        line.className = "warn";
+        line.setAttribute("role", "alert");
+        fill(line, "error_run");
+        part.prepend(line);
+        return;
+      }
       if (answer.ok && text !== before) { part.innerHTML = before = text; translate(part); }
     } catch { /* the next time */ }
   };
+  const timer = setInterval(ask, 4000);
   ask();
-  setInterval(ask, 4000);
 };
 
 const widgets = { stage: setStage, outcome: shown };
