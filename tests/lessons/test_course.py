@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -10,8 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +146,45 @@ def test_an_export_is_kept_while_it_is_up_to_date(tmp_path: Path, capsys: pytest
 
 
 def test_exported_pages_lead_to_the_ones_beside_them(tmp_path: Path) -> None:
-    export_lessons(ExportLessonsConfig(numbers=("2.4", "2.5"), language="es", out=str(tmp_path)))
+    for number in ("2.4", "2.5"):  # one after the other: the page that was there before leads to the new one too
+        export_lessons(ExportLessonsConfig(numbers=(number,), language="es", out=str(tmp_path)))
     pages = [(tmp_path / f"lesson_2_0{each}.es.html").read_text(encoding="utf-8") for each in (4, 5)]
     assert 'href=\\"lesson_2_05.es.html\\"\\u003E2.5 Tipos' in pages[0] and "lesson_2_03.es.html" not in pages[0]
     assert 'href=\\"lesson_2_04.es.html\\"\\u003E2.4 Ver' in pages[1] and "lesson_2_06.es.html" not in pages[1]
+
+
+def test_an_exported_page_leads_to_the_other_language_and_is_as_dark_as_its_reader_s_system(
+    tmp_path: Path, browser: Any
+) -> None:
+    for language in ("es", "en"):
+        export_lessons(ExportLessonsConfig(numbers=("2.4",), language=language, out=str(tmp_path)))
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/lesson_2_04.es.html"
+        ground = "getComputedStyle(document.body).backgroundColor"
+        grounds = []
+        for scheme in ("light", "dark"):
+            page = browser.new_page(color_scheme=scheme)
+            page.goto(address)
+            page.get_by_role("heading", name="2.4 Ver la IoU").wait_for(timeout=PATIENCE)
+            page.locator(f"body.{scheme}").wait_for(timeout=PATIENCE)
+            grounds.append(page.evaluate(ground))
+            assert page.get_by_role("radio").count() == 0, "a switch that does nothing"
+            page.get_by_role("link", name="English").click()
+            page.get_by_role("heading", name="2.4 Seeing IoU").wait_for(timeout=PATIENCE)
+            page.get_by_role("link", name="Español").click()
+            page.get_by_role("heading", name="2.4 Ver la IoU").wait_for(timeout=PATIENCE)
+            page.close()
+        server.shutdown()
+    assert grounds[0] != grounds[1]
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder without a line for each file."""
+
+    def log_message(self, *_args: Any) -> None:
+        """Print nothing."""
 
 
 def test_a_lesson_that_fails_is_reported_in_a_line(

@@ -36,6 +36,9 @@ _ASSETS: Final = "assets"
 # Of marimo: the cells run when a lesson is opened, and its page is as light or dark as the system.
 _SETTINGS: Final = '[runtime]\nauto_instantiate = true\n\n[display]\ntheme = "system"\n'
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
+_NAMES: Final[dict[Language, str]] = {"es": "Español", "en": "English"}
+_SWITCH: Final = re.compile(r"\\u003C(marimo-ui-element) (?:(?!\1).)*Espa\\u00f1ol(?:(?!\1).)*\1\\u003E")
+"""The switch between the languages in the JSON of an exported page."""
 
 Progress = Callable[[str, float, int | None], None]
 
@@ -203,8 +206,9 @@ def export_lessons(
             progress(what, i, len(wanted))
             done.append(_export(lesson, language, out))
             progress(what, i + 1, len(wanted))
-        for lesson, language in wanted:
-            _link_beside(lesson, language, out)
+        for lesson in LESSONS:  # earlier pages too: a new one may stand beside them
+            _link(lesson, "es", out)
+            _link(lesson, "en", out)
         rows = [
             (lesson, {each: name for each in ("es", "en") if (out / (name := _name(lesson, each))).is_file()})
             for lesson in LESSONS
@@ -294,25 +298,48 @@ def _export(lesson: Lesson, language: Language, out: Path) -> LessonResult:
         text = made.read_text(encoding="utf-8")
     text = re.sub(r"https://cdn\.jsdelivr\.net/npm/@marimo-team/frontend@[^/]+/dist", f"./{_ASSETS}", text)
     text = text.replace('<html lang="en">', f'<html lang="{language}">', 1)
+    # A page does not compute: the switch between the languages makes way for a link (see _link). The page is as light
+    # or dark as the system of who reads it, not as the settings of who exported it.
+    text = _SWITCH.sub(lambda _switch: _html(_language_line(language)), text, count=1)
+    text = re.sub(r'("theme": )"\w+"', r'\1"system"', text, count=1)
     atomic_write(page, text + mark)
     return LessonResult(lesson, language, done.seconds, page=page)
 
 
-def _link_beside(lesson: Lesson, language: Language, out: Path) -> None:
-    """Make links of the names of the lessons before and after one at the head of its page, where their pages are."""
+def _link(lesson: Lesson, language: Language, out: Path) -> None:
+    """Make links at the head of a page to the same lesson in the other language and to those before and after it.
+
+    Only pages that are there are linked.
+    """
     page, at = out / _name(lesson, language), LESSONS.index(lesson)
     if not page.is_file():
         return
     text = before = page.read_text(encoding="utf-8")
+    other_language: Language = "en" if language == "es" else "es"
+    if (out / _name(lesson, other_language)).is_file():
+        line = _language_line(language)
+        name = _name(lesson, other_language)
+        link = (
+            f'<a href="{name}" lang="{other_language}" style="text-decoration: underline">{_NAMES[other_language]}</a>'
+        )
+        text = text.replace(_html(line), _html(line.replace("</p>", f" · {link}</p>")), 1)
     for arrow, other in (("\u2190", LESSONS[max(0, at - 1)]), ("\u2192", LESSONS[min(at + 1, len(LESSONS) - 1)])):
         name = _name(other, language)
         if other is not lesson and (out / name).is_file():
-            # The page holds its texts as JSON, in which marimo escapes what HTML marks.
-            plain, title = (json.dumps(each)[1:-1] for each in (f"{arrow} ", f"{other.number} {other.title(language)}"))
-            linked = f'{plain}\\u003Ca href=\\"{name}\\"\\u003E{title}\\u003C/a\\u003E'
-            text = text.replace(plain + title, linked, 1)
+            title = f"{other.number} {other.title(language)}"
+            text = text.replace(_html(f"{arrow} {title}"), _html(f'{arrow} <a href="{name}">{title}</a>'), 1)
     if text != before:
         atomic_write(page, text)
+
+
+def _language_line(language: Language) -> str:
+    """Return what a page has in place of the switch between the languages."""
+    return f"<p>{_NAMES[language]}</p>"
+
+
+def _html(text: str) -> str:
+    """Return HTML as a page holds it: as JSON, in which marimo escapes what HTML marks."""
+    return json.dumps(text)[1:-1].replace("<", "\\u003C").replace(">", "\\u003E")
 
 
 def _copy_assets(out: Path) -> None:
