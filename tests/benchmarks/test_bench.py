@@ -195,10 +195,12 @@ def test_a_busy_machine_is_compared_with_one_thread_and_the_head_names_the_peak(
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
     done = bench(BenchConfig(only="training,busy", repeats=1, threads=2, device="cpu", precision="fp32"), TINY)
-    step, *rows = done.rows
+    step, product, copy, *rows = done.rows
     peak = done.machine.peaks["float32"]
     assert any(f"{peak / 1e9:,.0f} GFLOP/s in float32" in line for line in done.head())
     assert step.share == step.operations / peak > 0
+    assert (product.name, copy.name) == ("matrix product, 2 threads", "copy in memory, 2 threads")
+    assert min(product.ours, product.reference, copy.ours, copy.reference) > 0
     assert [row.name for row in rows] == [
         f"step of {name}, {threads}{beside}"
         for name in ("small", "lite")

@@ -266,12 +266,37 @@ def busy(setting: Setting) -> Rows:
         return
     side, count = setting.sizes.detector
     images = boxed_scenes(setting.config.seed, count, side)
+    yield from _machine_rows(setting)
     steps = {
         "small": _small_step(setting),
         "lite": (count, detector_step(setting, images, precision=setting.config.precision)),
     }
     for name, (batch, step) in steps.items():
         yield from _thread_rows(setting, name, batch, step)
+
+
+def _machine_rows(setting: Setting) -> Iterator[Row]:
+    """What all threads bring the machine itself: in arithmetic, and in reading and writing memory."""
+    threads, side = torch.get_num_threads(), setting.sizes.product
+    matrix = torch.ones(side, side, dtype=torch.bfloat16 if setting.compute.precision == "bf16" else torch.float32)
+    much = torch.ones(16 * side * side, dtype=torch.uint8).view(torch.float32)
+    out = torch.empty_like(much)
+
+    def fixed(count: int, work: Callable[[], object]) -> float:
+        torch.set_num_threads(count)
+        return _seconds(work)
+
+    works: dict[str, tuple[str, float, Callable[[], object]]] = {
+        "matrix product": ("GFLOP/s", 2 * side**3 / 1e9, lambda: matrix @ matrix),
+        "copy in memory": ("GB/s", 2 * out.nbytes / 1e9, lambda: out.copy_(much)),
+    }
+    try:
+        for name, (unit, amount, work) in works.items():
+            kinds = {"one": lambda work=work: fixed(1, work), "all": lambda work=work: fixed(threads, work)}
+            rates = _in_turns(kinds, max(5, setting.config.repeats), amount)
+            yield Row.of(f"{name}, {threads} threads", unit, rates["all"], rates["one"], "one thread")
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _thread_rows(setting: Setting, name: str, batch: int, step: Callable[[], object]) -> Iterator[Row]:
@@ -308,8 +333,8 @@ def _thread_rows(setting: Setting, name: str, batch: int, step: Callable[[], obj
     )  # fmt: skip
 
 
-def _in_turns(kinds: dict[str, Callable[[], float]], repeats: int, batch: int) -> dict[str, list[float]]:
-    """Images per second of each kind, measured in turns after a round that does not count."""
+def _in_turns(kinds: dict[str, Callable[[], float]], repeats: int, batch: float) -> dict[str, list[float]]:
+    """Images, or what else a batch holds, per second of each kind, in turns after a round that does not count."""
     rounds = [{kind: batch / seconds() for kind, seconds in kinds.items()} for _ in range(repeats + 1)]
     return {kind: [each[kind] for each in rounds[1:]] for kind in kinds}
 
