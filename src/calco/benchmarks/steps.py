@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -292,7 +293,7 @@ def _machine_rows(setting: Setting) -> Iterator[Row]:
     }
     try:
         for name, (unit, amount, work) in works.items():
-            kinds = {"one": lambda work=work: fixed(1, work), "all": lambda work=work: fixed(threads, work)}
+            kinds = {"one": partial(fixed, 1, work), "all": partial(fixed, threads, work)}
             rates = _in_turns(kinds, max(5, setting.config.repeats), amount)
             yield Row.of(f"{name}, {threads} threads", unit, rates["all"], rates["one"], "one thread")
     finally:
@@ -333,7 +334,7 @@ def _thread_rows(setting: Setting, name: str, batch: int, step: Callable[[], obj
     )  # fmt: skip
 
 
-def _in_turns(kinds: dict[str, Callable[[], float]], repeats: int, batch: float) -> dict[str, list[float]]:
+def _in_turns(kinds: Mapping[str, Callable[[], float]], repeats: int, batch: float) -> dict[str, list[float]]:
     """Images, or what else a batch holds, per second of each kind, in turns after a round that does not count."""
     rounds = [{kind: batch / seconds() for kind, seconds in kinds.items()} for _ in range(repeats + 1)]
     return {kind: [each[kind] for each in rounds[1:]] for kind in kinds}
