@@ -57,6 +57,7 @@ def test_a_notebook_is_stripped_installs_first_and_takes_public_names_only(path:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in stripped)
     first = "".join(read["cells"][0]["source"])
     assert 'if importlib.util.find_spec("calco") is None:\n    %pip install' in first
+    assert f'os.environ["CALCO_LANGUAGE"] = "{path.parent.name}"' in first
     extras = set(re.findall(r"\.\.\[([\w,]+)\]", first)[0].split(","))
     assert extras <= set(
         re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,33 @@ def test_a_scorecard_shows_its_verdict_and_a_row_for_each_score() -> None:
     page = card._repr_html_()
     assert card.verdict()[:20] in page
     assert "<th>model</th>" in page and "<td>PSNR ↑</td>" in page
+
+
+def test_a_spanish_notebook_is_shown_spanish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALCO_LANGUAGE", "es")
+    assert "entrada" in PAIR._repr_html_() and "objetivo" in PAIR._repr_html_()
+    pairs = [calco.Pair(input=RED, target=np.roll(RED, 40 * at), key=f"{at}", group=f"{at}") for at in range(3)]
+    card = calco.score(lambda image: image, pairs, perceptual=False)
+    page = card._repr_html_()
+    assert "<th>modelo</th><th>entrada copiada</th>" in page and "<td>PSNR ↑</td>" in page
+    assert "el modelo no supera a la mejor línea base en L1 (0,3486 contra 0,3486 de la entrada copiada)" in page
+    assert card.verdict() == card.verdict("en") != card.verdict("es")
+    info = ModelInfo(
+        generator=GeneratorConfig(depth=2, filters=4), recipe=calco.RecipeConfig(recipe="colorize"),
+        jitter=JitterConfig(size=16, resize=16), in_channels=1, out_channels=3, step=12_000, scores={"L1": 0.25},
+    )  # fmt: skip
+    page = calco.Translator(info, build_generator(info.generator, 1, 3))._repr_html_()
+    told = ("<td>receta</td><td>colorize", "<td>1 a 3", "12\N{NO-BREAK SPACE}000", "<td>L1 (validación)</td><td>0,25<")
+    assert all(row in page for row in told)
+    rows = [{"step": 300, "time": 4.0, "validation": {"l1": 0.125}},
+            {"step": 300, "end": {"metric": "l1", "best": 0.125, "best_step": 300}}]  # fmt: skip
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = calco.Run(tmp_path)._repr_html_() or ""
+    assert "terminado en el paso 300" in page and "mejor validación L1 0,125 en el paso 300" in page
+    assert "<span>Validación L1<" in page
+    monkeypatch.setenv("CALCO_LANGUAGE", "fr")
+    with pytest.raises(calco.CalcoError, match="CALCO_LANGUAGE is 'fr'; it must be one of es, en"):
+        calco.show(PAIR)
 
 
 def test_a_translator_shows_its_recipe_and_network() -> None:

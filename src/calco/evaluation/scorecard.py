@@ -23,6 +23,7 @@ from calco.files import atomic_write, make_folder, read_json, write_json
 from calco.imaging import Image
 from calco.records import to_record
 from calco.report import display
+from calco.report.numbers import Language, number
 from calco.report.page import count
 
 FORMAT = 2
@@ -170,8 +171,13 @@ class Scorecard:
         rows = self.classes.get(MODEL, {}).items()
         return [(n, [text(s[k]) for k in ("iou", "dice", "accuracy")]) for n, s in rows if not math.isnan(s["iou"])]
 
-    def verdict(self) -> str:
-        """Describe in words on which scores the model beats every baseline, and by how much."""
+    def verdict(self, language: Language = "en") -> str:
+        """Describe in words on which scores the model beats every baseline, and by how much.
+
+        Args:
+            language: "es" or "en".
+        """
+        words = _VERDICT[language]
         sure: list[str] = []
         likely: list[str] = []
         lost: list[str] = []
@@ -179,24 +185,25 @@ class Scorecard:
             gains = self.gains[metric].values()
             # Set scores such as FID have no interval: their sign is all there is.
             certain = all(gain.certain for gain in gains) or all(gain.low is None for gain in gains)
-            (lost if not beaten else sure if certain else likely).append(_against(self, metric))
-        where = f"On {count(self.num_counted)} that it " + ("was trained on" if self.only_seen else "never saw")
-        if not self.training_known:
-            where = f"On {count(self.num_counted)}, some of which it may have been trained on"
+            (lost if not beaten else sure if certain else likely).append(_against(self, metric, language))
+        images = count(self.num_counted)
+        if language == "es":
+            images = f"{number(self.num_counted, 'es')} {'imagen' if self.num_counted == 1 else 'imágenes'}"
+        where = words["unknown" if not self.training_known else "seen" if self.only_seen else "unseen"].format(images)
         sentences = []
         if sure:
-            head = "every baseline on " if likely or lost else "every baseline on every measure: "
-            sentences.append(f"{where}, the model beats {head}{_listed(sure)}.")
+            key = "beats" if likely or lost else "beats all"
+            sentences.append(words[key].format(where, _listed(sure, language)))
         if likely:
-            head = "It is ahead" if sure else f"{where}, the model is ahead"
-            sentences.append(f"{head} on {_listed(likely)}, but by less than these images can tell for certain.")
+            key = "ahead too" if sure else "ahead"
+            sentences.append(words[key].format(where, _listed(likely, language)))
         if lost:
-            head = "It does not beat" if sentences else f"{where}, the model does not beat"
-            sentences.append(f"{head} the best baseline on {_listed(lost)}.")
+            key = "behind too" if sentences else "behind"
+            sentences.append(words[key].format(where, _listed(lost, language)))
         if not sentences:
-            sentences.append(f"{where}, there is no baseline to compare the model with.")
+            sentences.append(words["alone"].format(where))
         if self.only_seen:
-            sentences.append("Scores on training images flatter a model: evaluate it on others before you trust it.")
+            sentences.append(words["flattered"])
         return " ".join(sentences)
 
     def table(self) -> Table:
@@ -210,11 +217,15 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         """Return verdict and scores as a notebook shows them, a row for each metric."""
+        language = display.chosen_language()
+        spanish = _SPANISH if language == "es" else {}
+        head = ["", *(spanish.get(name, name) for name in self.systems)]
         rows = [
-            [metric.heading, *(metric.text(row[key].mean) if key in row else "" for row in self.systems.values())]
+            [spanish.get(metric.label, metric.label) + metric.heading.removeprefix(metric.label),
+             *(metric.text(row[key].mean, language) if key in row else "" for row in self.systems.values())]
             for key, metric in self.metrics.items()
-        ]
-        return display.table([["", *self.systems], *rows], self.verdict())
+        ]  # fmt: skip
+        return display.table([head, *rows], self.verdict(language))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; NaN become null. The images of the cases are not included: see `save`."""
@@ -301,20 +312,66 @@ SYSTEM_NAMES = {
 }  # fmt: skip
 
 
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+_SPANISH = {
+    "model": "modelo", "input copied": "entrada copiada", "mean target": "objetivo medio",
+    "the model": "el modelo", "the copied input": "la entrada copiada", "the mean target": "el objetivo medio",
+    "PSNR inside": "PSNR dentro", "Pixel acc.": "Exactitud de píxeles", "Colourfulness": "Colorido",
+}  # fmt: skip
+"""Names of systems and scores in Spanish; those that are the same are left out."""
+_VERDICT: Mapping[Language, Mapping[str, str]] = {
+    "en": {
+        "unseen": "On {} that it never saw",
+        "seen": "On {} that it was trained on",
+        "unknown": "On {}, some of which it may have been trained on",
+        "beats all": "{}, the model beats every baseline on every measure: {}.",
+        "beats": "{}, the model beats every baseline on {}.",
+        "ahead": "{}, the model is ahead on {}, but by less than these images can tell for certain.",
+        "ahead too": "It is ahead on {1}, but by less than these images can tell for certain.",
+        "behind": "{}, the model does not beat the best baseline on {}.",
+        "behind too": "It does not beat the best baseline on {1}.",
+        "alone": "{}, there is no baseline to compare the model with.",
+        "flattered": "Scores on training images flatter a model: evaluate it on others before you trust it.",
+    },
+    "es": {
+        "unseen": "En {} que nunca vio",
+        "seen": "En {} con las que se entrenó",
+        "unknown": "En {}, algunas quizá de su entrenamiento",
+        "beats all": "{}, el modelo supera a todas las líneas base en todas las medidas: {}.",
+        "beats": "{}, el modelo supera a todas las líneas base en {}.",
+        "ahead": "{}, el modelo va por delante en {}, pero por menos de lo que estas imágenes permiten asegurar.",
+        "ahead too": "Va por delante en {1}, pero por menos de lo que estas imágenes permiten asegurar.",
+        "behind": "{}, el modelo no supera a la mejor línea base en {}.",
+        "behind too": "No supera a la mejor línea base en {1}.",
+        "alone": "{}, no hay línea base con la que comparar el modelo.",
+        "flattered": "Las medidas con imágenes de entrenamiento favorecen al modelo: evalúalo con otras antes de "
+        "confiar en él.",
+    },
+}
+"""Sentences of the verdict: on which images, and on which scores."""
 
 
-def _against(card: Scorecard, key: str) -> str:
+def _listed(parts: list[str], language: Language) -> str:
+    joint = "and" if language == "en" else "e" if parts[-1].startswith("I") else "y"  # "PSNR e IoU"
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {joint} {parts[-1]}"
+
+
+def _against(card: Scorecard, key: str, language: Language) -> str:
     """Such as "L1 (0.0501 against 0.0742 for the copied input, 32% less)"."""
     baseline, metric = card.best_baseline(key), METRICS[key]
     assert baseline is not None
     ours, theirs = card.systems[MODEL][key].mean, card.systems[baseline][key].mean
-    text = f"{metric.text(ours)} against {metric.text(theirs)} for {SYSTEM_NAMES.get(baseline, baseline)}"
+    name = SYSTEM_NAMES.get(baseline, baseline)
+    against, of, less, more = ("against", "for", "less", "more")
+    spanish: Mapping[str, str] = {}
+    if language == "es":
+        against, of, less, more, spanish = "contra", "de", "menos", "más", _SPANISH
+    by = less if ours < theirs else more
+    text = f"{metric.text(ours, language)} {against} {metric.text(theirs, language)} {of} {spanish.get(name, name)}"
+    text = text.replace(" de el ", " del ")
     # A share of decibels, or of something near zero or below, says nothing.
     if metric.unit == "dB":
-        text += f", {abs(ours - theirs):.1f} dB {'less' if ours < theirs else 'more'}"
+        text += f", {number(abs(ours - theirs), language, '.1f')} dB {by}"
     elif theirs > 0 and abs(ours / theirs - 1) < 2:
         share = round(abs(ours / theirs - 1) * 100)
-        text += f", {share}% {'less' if ours < theirs else 'more'}" if share else ""
-    return f"{metric.label} ({text})"
+        text += f", {share}% {by}" if share else ""
+    return f"{spanish.get(metric.label, metric.label)} ({text})"

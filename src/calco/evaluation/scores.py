@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from calco.console import Table as TerminalTable
 from calco.console import cell
+from calco.report.numbers import Language, number
 from calco.report.page import Better, Column, Row, Table, score_cells
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -32,11 +33,11 @@ class Metric:
         """Label with an arrow to the better side, such as "L1 ↓"."""
         return self.label + {"lower": " ↓", "higher": " ↑", None: ""}[self.better]
 
-    def text(self, value: float | None) -> str:
+    def text(self, value: float | None, language: Language = "en") -> str:
         """Return a value with the digits of this score; an en dash for what is not a number."""
         if value is None or not math.isfinite(value):
             return "–"
-        return f"{value * self.factor:,.{self.decimals}f}"
+        return number(value * self.factor, language, f",.{self.decimals}f")
 
     def between(self, score: Any, to: str = " – ") -> str:
         """Return an interval such as "0.0471 – 0.0533"; nothing without one, or if it is narrower than the digits."""

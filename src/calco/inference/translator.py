@@ -71,14 +71,19 @@ class Translator(Network):
     def _repr_html_(self) -> str:
         """Return what the model is, as a notebook shows it."""
         from calco.report import display  # for notebooks: images are translated without it
+        from calco.report.numbers import number
 
-        info = self.info
+        info, language = self.info, display.chosen_language()
+        words = ("translator", "recipe", "network", "step", "channels", "to", "device", "validation")
+        if language == "es":
+            words = ("traductor", "receta", "red", "paso", "canales", "a", "dispositivo", "validación")
+        title, recipe, network, step, channels, to, device, validation = words
         rows = [
-            ("recipe", info.recipe.recipe), ("network", info.generator.architecture), ("step", f"{info.step:,}"),
-            ("channels", f"{info.in_channels} to {info.out_channels}"), ("device", str(self.device)),
-            *((f"{name} (validation)", f"{value:.4g}") for name, value in info.scores.items()),
+            (recipe, info.recipe.recipe), (network, info.generator.architecture), (step, number(info.step, language)),
+            (channels, f"{info.in_channels} {to} {info.out_channels}"), (device, str(self.device)),
+            *((f"{name} ({validation})", number(value, language, ".4g")) for name, value in info.scores.items()),
         ]  # fmt: skip
-        return display.table([("translator", ""), *rows])
+        return display.table([(title, ""), *rows])
 
     def __call__(
         self, image: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False

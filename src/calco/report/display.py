@@ -2,20 +2,37 @@
 
 import base64
 import html
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 
 from calco import imaging
 from calco.errors import UsageError
 from calco.imaging import Image
+from calco.report.numbers import Language
 
+LANGUAGE: Final = "CALCO_LANGUAGE"
+"""Environment variable that names the language of what a notebook shows: es or en, which is the default."""
 _GAP: Final = 6  # pixels between the images of a saved grid
 _HEIGHT: Final = 160  # pixels of an image on a notebook's page, at most
 _LEAST: Final = 96  # pixels to which a smaller one is enlarged
+
+
+def chosen_language() -> Language:
+    """Return the language of what a notebook shows: that of CALCO_LANGUAGE, English if it is not set.
+
+    Raises:
+        UsageError: If the variable names another language.
+    """
+    named = os.environ.get(LANGUAGE) or "en"
+    for known in get_args(Language):
+        if named == known:
+            return known  # type: ignore[no-any-return]
+    raise UsageError(f"{LANGUAGE} is {named!r}; it must be one of {', '.join(get_args(Language))}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +117,8 @@ def show(images: Any) -> Shown:
         if isinstance(each, Mapping):
             rows.append(tuple(_plain(each.items())))
         elif hasattr(each, "input") and hasattr(each, "target"):
-            rows.append(tuple(_plain([("input", each.input), ("target", each.target)])))
+            names = ("input", "target") if chosen_language() == "en" else ("entrada", "objetivo")
+            rows.append(tuple(_plain(zip(names, (each.input, each.target), strict=True))))
         else:
             loose += _plain([("", each)])
     rows = [*([tuple(loose)] if loose else []), *(row for row in rows if row)]

@@ -10,12 +10,23 @@ from typing import Any, Final, Literal
 from calco import imaging, journal
 from calco.errors import CalcoError
 from calco.report.charts import in_notebook, learning_curves
-from calco.report.display import figure
+from calco.report.display import chosen_language, figure
+from calco.report.numbers import Language, filled, number
 from calco.training.log import LABELS, duration
 from calco.training.run_folder import sheets
 
 LOG_NAME: Final = "log.jsonl"
 _QUIET: Final = 180.0  # seconds without a row after which a run counts as stopped
+_WORDS: Final[dict[Language, dict[str, str]]] = {
+    "en": {
+        "at": " at step {step:,}", "training": "training", "ended": "ended", "stopped": "stopped",
+        "best": "best validation", "newest": "validation", "samples": "samples",
+    },
+    "es": {
+        "at": " en el paso {step:,}", "training": "entrenando", "ended": "terminado", "stopped": "detenido",
+        "best": "mejor validación", "newest": "validación", "samples": "muestras",
+    },
+}  # fmt: skip
 _SIDE: Final = 900  # pixels of the longer side of a sheet of samples in a notebook, at most
 
 
@@ -42,8 +53,11 @@ class RunSummary:
     helps: str
 
 
-def summarise(rows: Sequence[Mapping[str, Any]], modified: float) -> RunSummary:
-    """Return what the rows of a log say, of a file that was modified at this time (seconds since 1970)."""
+def summarise(rows: Sequence[Mapping[str, Any]], modified: float, language: Language = "en") -> RunSummary:
+    """Return what the rows of a log say, of a file that was modified at this time (seconds since 1970).
+
+    The best score is in the language; the remark is English.
+    """
     last = rows[-1] if rows else {}
     end = next((row["end"] for row in reversed(rows) if isinstance(row.get("end"), Mapping)), None)
     metric = str((end or {}).get("metric", ""))
@@ -52,9 +66,9 @@ def summarise(rows: Sequence[Mapping[str, Any]], modified: float) -> RunSummary:
     )
     # Without the metric that selects the model, which the end of a run names: the last of them.
     newest = metric if metric in values else next(reversed([*values]), "")
-    best = _written(_score(metric, (end or {}).get("best")))
+    best = _written(_score(metric, (end or {}).get("best")), language)
     if best and (step := (end or {}).get("best_step")) is not None:
-        best += f" at step {step:,}"
+        best += filled(_WORDS[language]["at"], language, {"step": step})
     helps = (end or {}).get("helps")
     helps = helps if helps in ("minutes", "pairs") else "unclear"
     training = end is None and time.time() - modified < _QUIET
@@ -75,8 +89,8 @@ def _score(name: str, number: object) -> tuple[str, float] | None:
     return (LABELS.get(name, name), float(f"{number:.3g}")) if isinstance(number, int | float) else None
 
 
-def _written(score: tuple[str, float] | None) -> str:
-    return f"{score[0]} {score[1]:.3g}" if score else ""
+def _written(score: tuple[str, float] | None, language: Language) -> str:
+    return f"{score[0]} {number(score[1], language, '.3g')}" if score else ""
 
 
 class Run(PosixPath):
@@ -100,19 +114,21 @@ class Run(PosixPath):
             rows, modified = journal.read(log), log.stat().st_mtime
         except CalcoError as error:
             return f"<p>{html.escape(str(error))}</p>"
-        found = summarise(rows, modified)
-        newest = _written(found.score)
-        score = f"best validation {found.best}" if found.best else f"validation {newest}" if newest else ""
-        facts = [f"{found.state} at step {found.step:,}", duration(found.seconds), score]
+        shown = chosen_language()
+        words = _WORDS[shown]
+        found = summarise(rows, modified, shown)
+        newest = _written(found.score, shown)
+        score = f"{words['best']} {found.best}" if found.best else f"{words['newest']} {newest}" if newest else ""
+        facts = [words[found.state] + filled(words["at"], shown, {"step": found.step}), duration(found.seconds), score]
         parts = [
             f"<p><b>{html.escape(str(self))}</b>: {html.escape(', '.join(filter(None, facts)))}</p>",
-            *map(_sheet_html, sheets(self)[-1:]),
-            in_notebook(learning_curves(rows, LABELS)),
+            *(_sheet_html(sheet, shown) for sheet in sheets(self)[-1:]),
+            in_notebook(learning_curves(rows, LABELS, shown)),
         ]
         return "\n".join(parts)
 
 
-def _sheet_html(path: Path) -> str:
+def _sheet_html(path: Path, language: Language) -> str:
     """Return a sheet of samples as an image with its step, or why it cannot be read."""
     try:
         image = imaging.read(path, channels=3)
@@ -121,4 +137,6 @@ def _sheet_html(path: Path) -> str:
     height, width = image.shape[:2]
     if (factor := _SIDE / max(height, width)) < 1:
         image = imaging.resize(image, (round(width * factor), round(height * factor)))
-    return figure(image, f"samples at step {step_of(path.name):,}", _SIDE)
+    words = _WORDS[language]
+    caption = words["samples"] + filled(words["at"], language, {"step": step_of(path.name)})
+    return figure(image, caption, _SIDE)
