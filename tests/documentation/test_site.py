@@ -179,8 +179,11 @@ def server(site: Path) -> Iterator[str]:
     server.server_close()
 
 
-SEARCHES = {"en": ("index.html", "discriminator"), "es": ("es/index.html", "opciones")}
-"""The home page of a language, and a word of its pages."""
+SEARCHES = {
+    "en": ("index.html", "discriminator", "Search", "results"),
+    "es": ("es/index.html", "opciones", "Buscar", "resultados"),
+}
+"""The home page of a language, a word of its pages, and what the search says before and after it is typed."""
 
 
 @pytest.mark.parametrize("place", ["server", "disk"])
@@ -188,7 +191,7 @@ SEARCHES = {"en": ("index.html", "discriminator"), "es": ("es/index.html", "opci
 def test_search_finds_pages_and_asks_nobody_else(
     language: str, place: str, site: Path, server: str, browser: Any
 ) -> None:
-    home, word = SEARCHES[language]
+    home, word, asking, results = SEARCHES[language]
     base = server if place == "server" else f"{site.as_uri()}/"
     context = browser.new_context(offline=place == "disk")
     context.set_default_timeout(180_000)  # a busy machine takes a minute
@@ -197,8 +200,9 @@ def test_search_finds_pages_and_asks_nobody_else(
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{base}{home}")
     page.locator(".md-search__button").click()
-    page.locator("input[placeholder]").fill(word)  # waits until the search is open
+    page.get_by_placeholder(asking, exact=True).fill(word)  # waits until the search is open
     found = page.locator("a[role=option]", has_text=re.compile(word, re.IGNORECASE)).first
+    page.get_by_role("status").filter(has_text=re.compile(rf"^\d+ {results}$")).wait_for()
     found.click()
     page.wait_for_function(f"!location.pathname.endsWith('/{home}')")
     assert page.evaluate("document.documentElement.lang") == language

@@ -108,6 +108,24 @@ LESSONS: Final = (
     "Read the lessons as pages, with what they show",
     "Lee las lecciones como páginas, con lo que muestran",
 )
+SEARCH: Final = {
+    '"aria-label":"Search"': '"aria-label":"Buscar"',
+    'placeholder:"Search"': 'placeholder:"Buscar"',
+    '"aria-label":"Close search"': '"aria-label":"Cerrar la búsqueda"',
+    '"aria-label":"Filters"': '"aria-label":"Filtros"',
+    '"aria-label":"Search results"': '"aria-label":"Resultados de la búsqueda"',
+    'children:"Filters"': 'children:"Filtros"',
+    'children:"Tags"': 'children:"Etiquetas"',
+    '"Use Up and Down arrow keys to move between tags. Press Space or Enter to toggle a tag."':
+        '"Las flechas arriba y abajo pasan de una etiqueta a otra; Espacio o Entrar la activa o desactiva."',
+    '"Search is unavailable. Reload the page to try again."':
+        '"La búsqueda no está disponible. Vuelve a cargar la página."',
+    '"result":"results"': '"resultado":"resultados"',
+    '"No results"': '"Sin resultados"',
+    '"Loading search\\u2026"': '"Cargando la búsqueda…"',
+    'NumberFormat("en-US")': 'NumberFormat("es")',
+}  # fmt: skip
+"""What Zensical's script says in English on every site, and what it says on the Spanish one."""
 ONLY_ENGLISH: Final = '!!! note "Esta página solo existe en inglés por ahora."\n\n'
 ELSEWHERE: Final = {"README.md": ("en", "index.md"), "README.es.md": ("es", "index.md"), "LICENSE": ("", "LICENSE.txt")}
 """Files of the repository outside of docs/ that pages link to, and the language and page that they are in the site."""
@@ -349,6 +367,15 @@ def _unbroken(html: str) -> str:
     return re.sub(r"(?<!</span>)<code>([^<]*)</code>", kept, html)
 
 
+def _spanish(script: str) -> str:
+    """Return the script of the site with its search in Spanish; exit if Zensical no longer writes it as here."""
+    for english, spanish in SEARCH.items():
+        if english not in script:
+            sys.exit(f"documentation: Zensical's script has no {english}; correct SEARCH in {Path(__file__).name}")
+        script = script.replace(english, spanish)
+    return script
+
+
 def build(room: Path) -> Path:
     """Build both sites strictly; exit with what Zensical prints if it warns.
 
@@ -371,6 +398,8 @@ def build(room: Path) -> Path:
     site = room / "site"
     for page in site.rglob("*.html"):
         _write(page, _unbroken(page.read_text(encoding="utf-8")))
+    [script] = (site / "es/assets/javascripts").glob("bundle.*.js")
+    _write(script, _spanish(script.read_text(encoding="utf-8")))
     if COURSE.is_dir():
         shutil.copytree(COURSE, site / "course")
     for folder in (site, site / "es"):
