@@ -27,7 +27,7 @@ from calco.lessons.outline import LESSONS, NOTEBOOKS, Lesson, lesson_of
 
 QUIZZES = tuple(each for each in LESSONS if each.es.startswith("Cuestionario"))
 # Those whose controls a browser moves: what is on the page before and after is compared.
-SLIDERS = ("2.1", "2.3", "2.4", "2.11", "3.3", "3.5", "5.1", "5.2")
+SLIDERS = ("2.1", "2.3", "2.4", "2.11", "3.3", "3.5", "3.6", "5.1", "5.2")
 # Milliseconds that a browser waits for a cell: on a loaded machine the first one imports torch for more than a minute.
 PATIENCE = 240_000
 

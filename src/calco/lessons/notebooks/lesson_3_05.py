@@ -46,7 +46,7 @@ def _(t):
     folder = scenes()
     splits = {split: segmenting.labelled(split) for split in ("train", "val", "test")}
     train = splits["train"]
-    number = t.slider(0, len(train.names) - 1, value=5, es="par", en="pair")
+    number = t.slider(0, len(train.names) - 1, value=7, es="par", en="pair")
     number
     return calco, folder, np, number, segmenting, splits, torch, train
 
@@ -229,7 +229,7 @@ def _(np):
 
 @app.cell
 def _(t):
-    reduced = t.slider(16, 160, step=8, value=48, es="lado nuevo, píxeles (antes 192)", en="new side, pixels (192 before)")  # fmt: skip
+    reduced = t.slider(16, 160, step=8, value=32, es="lado nuevo, píxeles (antes 192)", en="new side, pixels (192 before)")  # fmt: skip
     reduced
     return (reduced,)
 
@@ -246,7 +246,7 @@ def _(bilinear, majority, nearest, np, reduced, segmenting, t, truth):
         ),
         (segmenting.painted(nearest(truth, reduced.value)), "vecino más cercano", "nearest neighbour"),
         (segmenting.painted(majority(truth, reduced.value)), "mayoría por área", "majority of the area"),
-        width=230,
+        width=190,
     )
     return
 
@@ -367,10 +367,10 @@ def _(np, torch, truth):
     try:
         torch.nn.functional.one_hot(y, 4)
     except RuntimeError as error:
-        print(error)
+        refusal = str(error)
     counted = y != 255
     one_hot = torch.nn.functional.one_hot(y.where(counted, 0), 4) * counted[..., None]
-    tuple(one_hot.shape), one_hot.sum().item() == counted.sum().item()
+    refusal, tuple(one_hot.shape), one_hot.sum().item() == counted.sum().item()
     return
 
 
@@ -447,7 +447,7 @@ def _(t):
     t(
         es=r"""
         Pesar no es gratis. Con pesos, la red responde como si las clases raras fueran frecuentes: encuentra más y se
-        equivoca más, y sus probabilidades ya no son frecuencias (en 3.9 se mide). Empieza sin pesos, mira la IoU por
+        equivoca más, y sus probabilidades ya no son frecuencias (en 3.9 aprendes a medirlo). Empieza sin pesos, mira la IoU por
         clase y pesa solo si una clase no aparece.
 
         ## Repartir: la fuga
@@ -459,7 +459,7 @@ def _(t):
         """,
         en=r"""
         Weights are not free. With them the network answers as if rare classes were frequent: it finds more and errs
-        more, and its probabilities are no longer frequencies (3.9 measures it). Begin without weights, look at the IoU
+        more, and its probabilities are no longer frequencies (in 3.9 you learn to measure it). Begin without weights, look at the IoU
         of each class, and weight only where a class does not show.
 
         ## Splitting: the leak
