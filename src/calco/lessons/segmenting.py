@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -37,12 +38,12 @@ class Labelled:
         return images.float() / 127.5 - 1, torch.from_numpy(self.classes[chosen].astype(np.int64))
 
 
-def labelled(split: str, side: int = 96) -> Labelled:
-    """Return a split of `scenes()` (train, val or test) in images of `side` x `side` pixels.
+def labelled(split: str, side: int = 96, *, folder: Path | None = None) -> Labelled:
+    """Return a split (train, val or test) of a folder of scenes, by default `scenes()`, in `side` x `side` pixels.
 
     Images are averaged; masks take the nearest pixel, since between two classes there is none.
     """
-    folder = scenes()
+    folder = folder or scenes()
     paths = imaging.list_images(folder / "images" / split)
     images = [imaging.resize(imaging.read(path, channels=3), (side, side)) for path in paths]
     masks = [

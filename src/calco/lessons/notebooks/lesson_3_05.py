@@ -475,7 +475,7 @@ def _(t):
 
 @app.cell
 def _(cv2, np, segmenting, train):
-    def film(drift, videos=30, count=6, window=72):
+    def filmed(drift, videos=30, count=6, window=72):
         """Frames of a moving camera: images, classes, and the number of the video of each."""
         rng = np.random.default_rng(0)
         images, classes = [], []
@@ -499,7 +499,7 @@ def _(cv2, np, segmenting, train):
 
     def both_splits(drift):
         """Score of the copier where a fifth of the frames is tested: of single frames, and of whole videos."""
-        images, classes, video = film(drift)
+        images, classes, video = filmed(drift)
         rng = np.random.default_rng(1)
         by_frame = np.isin(np.arange(len(video)), rng.permutation(len(video))[: len(video) // 5])
         by_video = np.isin(video, rng.permutation(30)[:6])
@@ -507,7 +507,7 @@ def _(cv2, np, segmenting, train):
 
     drifts = np.arange(0, 4.1, 0.5)
     leaks = np.array([both_splits(each) for each in drifts])
-    return both_splits, drifts, film, leaks
+    return both_splits, drifts, filmed, leaks
 
 
 @app.cell
@@ -567,13 +567,13 @@ def _(leaks, t):
 
 
 @app.cell
-def _(Image, calco, film, palette, segmenting):
+def _(Image, calco, filmed, palette, segmenting):
     import tempfile
     from pathlib import Path
 
     def checked_twice():
         """Check a folder of frames, let the check write its groups, and check again => two reports."""
-        images, classes, video = film(1, videos=12, count=4)
+        images, classes, video = filmed(1, videos=12, count=4)
         with tempfile.TemporaryDirectory() as place:
             for side in ("photo", "mask"):
                 (Path(place) / side).mkdir()

@@ -71,7 +71,10 @@ def _(alpha, data, kit, np, overlay, page, segmenting, t):
     _figure, _axes = kit.plot(7, 4)
     _axes.imshow(np.vstack([np.hstack(_tiles[:4]), np.hstack(_tiles[4:])]))
     _axes.set_axis_off()
-    _legend = [Patch(color=np.array(colour) / 255, label=name) for name, colour in segmenting.PALETTE[1:]]
+    _legend = [
+        Patch(facecolor=np.array(colour) / 255, edgecolor="black", label=name)
+        for name, colour in segmenting.PALETTE[1:]
+    ]
     _axes.legend(handles=_legend, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False)
     t.image(
         _figure,
@@ -148,7 +151,7 @@ def _(share, t):
 
         $$\text{{exactitud}} = f_0 + (1 - f_0)\,r, \qquad \text{{IoU}}_k = r.$$
 
-        Con $r = 0$ la exactitud ya es {share[0]:.3f}; con $r = 1/2$, $({share[0]:.3f} + 1)/2 = {(share[0] + 1) / 2:.3f}$,
+        Con $r = 0$ la exactitud ya es {share[0]:.3f}; con $r = 1/2$ es la media de {share[0]:.3f} y 1, {(share[0] + 1) / 2:.3f},
         aunque falte la mitad de cada objeto. Mueve $r$: la curva es la fórmula y los puntos, una cuenta sobre las máscaras de
         verdad, a las que se les quita una parte de los píxeles.
         """,
@@ -159,8 +162,8 @@ def _(share, t):
 
         $$\text{{accuracy}} = f_0 + (1 - f_0)\,r, \qquad \text{{IoU}}_k = r.$$
 
-        With $r = 0$ the accuracy is {share[0]:.3f} already; with $r = 1/2$, $({share[0]:.3f} + 1)/2 =
-        {(share[0] + 1) / 2:.3f}$, though half of each object is missing. Move $r$: the curve is the formula, the dots are
+        With $r = 0$ the accuracy is {share[0]:.3f} already; with $r = 1/2$ it is the mean of {share[0]:.3f} and 1,
+        {(share[0] + 1) / 2:.3f}, though half of each object is missing. Move $r$: the curve is the formula, the dots are
         counted on the real masks, from which a part of the pixels is taken away.
         """,
     )
