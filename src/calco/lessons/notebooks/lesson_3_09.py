@@ -356,9 +356,9 @@ def _(best_temperature, ece, ece_objects, t):
 
         ## Limpiar la máscara
 
-        Sin entrenar de nuevo se puede quitar lo que un objeto no es: motas y agujeros. Dos operaciones clásicas: el
+        Sin entrenar de nuevo se puede quitar lo que un objeto no es: motas y huecos. Dos operaciones clásicas: el
         **cierre** (dilatar y luego erosionar con un disco de radio $r$) une lo que casi se toca; quitar **componentes** de
-        menos de $a$ píxeles borra motas y, aplicado al fondo, rellena agujeros.
+        menos de $a$ píxeles borra motas y, aplicado al fondo, rellena huecos.
         """,
         en=f"""
         The temperature with the lowest loss on validation is {best_temperature:.2f}:
@@ -742,7 +742,9 @@ def _(np):
         drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=times)
         sums = (drawn @ tables.reshape(count, -1)).reshape(times, 4, 4)
         both = np.diagonal(sums, axis1=1, axis2=2)
-        return (both / np.maximum(sums.sum(1) + sums.sum(2) - both, 1))[:, 1:].mean(1)
+        covered = sums.sum(1) + sums.sum(2) - both
+        scores = np.where(covered > 0, both / np.maximum(covered, 1), np.nan)  # a sample may lack a class
+        return np.nanmean(scores[:, 1:], 1)
 
     def interval(values):
         return tuple(float(each) for each in np.percentile(values, (2.5, 97.5)))
