@@ -790,8 +790,9 @@ def _(flip_tables, interval, np, resampled, t):
     t(
         es=f"""
         Con 9 imágenes el intervalo mide {_wide[9]:.3f}; con 36, {_wide[36]:.3f}. En teoría se reduce como
-        $1/\\sqrt{{n}}$: cuatro veces más imágenes, la mitad de ancho. Si el intervalo mide centésimas, el tercer decimal
-        es ruido.
+        $1/\\sqrt{{n}}$: cuatro veces más imágenes, la mitad de ancho. Con 9 es aún peor que eso: en algunas
+        muestras casi falta una clase, y de ahí sale el montículo de la izquierda. Si el intervalo mide centésimas, el tercer
+        decimal es ruido.
 
         Para comparar dos modelos, no compares sus intervalos: remuestrea la **diferencia**, con las mismas imágenes para los
         dos. Una escena difícil lo es para ambos, y en la resta desaparece. Con las mismas imágenes, la ganancia del
@@ -805,8 +806,9 @@ def _(flip_tables, interval, np, resampled, t):
         """,
         en=f"""
         With 9 images the interval is {_wide[9]:.3f} wide; with 36, {_wide[36]:.3f}. In theory it shrinks as
-        $1/\\sqrt{{n}}$: four times the images, half the width. If the interval is hundredths wide, the third decimal is
-        noise.
+        $1/\\sqrt{{n}}$: four times the images, half the width. With 9 it is even worse than that: some samples hardly
+        have one of the classes, and the mound on the left comes from them. If the interval is hundredths wide, the third
+        decimal is noise.
 
         To compare two models, do not compare their intervals: resample the **difference**, with the same images for both. A
         hard scene is hard for both, and vanishes in the difference. With the same images, the gain of the mirror image lies between
