@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,14 +19,19 @@ import numpy as np
 import pytest
 
 from calco import imaging, journal
+from calco.crime.generate import GenerateConfig, generate
+from calco.crime.load import load
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
 from calco.inference.folder import ModelInfo
 from calco.networks.config import GeneratorConfig
 from calco.web.jobs import JobOptions
+from crime.loading import config as crimes
+from crime.test_robberies import written
 from support import find_chromium
 from web.studios import Site, image, make_detector, opened, save_untrained
 
+pytest.importorskip("ibis")
 pytestmark = pytest.mark.slow
 WAIT = 180_000  # milliseconds; a loaded machine takes more than one minute
 
@@ -76,9 +82,20 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(models: Path, gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def crime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of crimes."""
+    folder = tmp_path_factory.mktemp("crime")
+    written(folder, {}, {"DISTRITO": "Comas"})
+    (folder / "kinds.csv").write_text("Crimen;Descripcion\nAsalto;Con violencia\n")
+    generate(GenerateConfig(out=str(folder / "datacrim.parquet"), rows=2_000))
+    load(crimes(folder, folder / "crime.duckdb"))
+    return folder / "crime.duckdb"
+
+
+@pytest.fixture(scope="module")
+def site(models: Path, gallery: Path, crime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     served = sorted(models.iterdir())
-    with opened(tmp_path_factory.mktemp("state"), *served, runs=str(gallery)) as found:
+    with opened(tmp_path_factory.mktemp("state"), *served, runs=str(gallery), crime=str(crime)) as found:
         yield found
 
 
@@ -158,7 +175,7 @@ def test_home_shows_a_card_for_each_job_of_the_models_and_no_other(tab: Any) -> 
     names = page.locator(".card .name").all_inner_texts()
     assert names == [
         "Sketch to colour", "Repair a region", "Colour for grey photos", "What is in the photo", "Detect objects",
-        "Video", "Camera", "Many images", "Training runs",
+        "Video", "Camera", "Many images", "Training runs", "Crime in Peru",
     ]  # fmt: skip
     assert "dreams, emoji" in page.locator(".card").first.inner_text()
     page.get_by_role("link", name="Detect objects").first.click()
@@ -188,21 +205,169 @@ def test_pages_fit_a_phone_in_light_and_dark(tab: Any, path: str, scheme: str) -
     assert paper == ("rgb(251, 250, 247)" if scheme == "light" else "rgb(20, 23, 27)")
 
 
-@pytest.mark.parametrize("path", ["/studio/sketch", "/studio/detect"])
+JOBS = ("sketch", "repair", "colour", "segment", "detect", "video", "camera", "many")
+EVERY_PAGE = ("/", "/runs", "/runs/first", "/models/people", "/crime", *(f"/studio/{job}" for job in JOBS))
+CONTROLS = """
+window.controls = () => [...document.querySelectorAll(
+    "a[href], button, input, select, textarea, summary, canvas, video[controls], [tabindex='0']"
+)].filter(part => part.checkVisibility({ visibilityProperty: true }) && !part.disabled && !part.closest("[hidden]"));
+window.named = (part) => part.getAttribute("aria-label") || part.textContent.trim() || part.title
+    || part.labels?.length || part.getAttribute("aria-labelledby") || part.querySelector("img[alt]:not([alt=''])")?.alt;
+// How a part and what is around it are outlined.
+window.outlined = (part) => {
+    const found = [];
+    for (let each = part, up = 0; each && up < 5; each = each.parentElement, up += 1) {
+        const style = getComputedStyle(each);
+        found.push(style.outlineStyle === "none" || style.outlineWidth === "0px" ? "" : style.outline, style.boxShadow);
+    }
+    return JSON.stringify(found);
+};
+window.before = new Map();
+"""
+
+
+def ready(page: Any) -> None:
+    """Wait for what a page adds to itself."""
+    if page.url.endswith("/crime"):
+        page.locator("html[data-drawn=yes]").wait_for()
+    if "/studio/" in page.url:
+        page.locator(".stage[data-set]").wait_for()
+        page.wait_for_function("!document.querySelector('.controls') || document.querySelector('.controls input')")
+    page.wait_for_load_state("networkidle")  # the live parts of runs have been asked for
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE)
 def test_every_control_has_a_name_and_the_keyboard_reaches_it(tab: Any, path: str) -> None:
     page = tab(path)
-    page.locator(".stage").wait_for()
-    page.wait_for_timeout(300)
-    nameless = page.evaluate("""() => [...document.querySelectorAll("button, input, select, canvas, a[href]")]
-        .filter(part => part.checkVisibility() && !part.closest("[hidden]"))
-        .filter(part => !(part.ariaLabel || part.textContent.trim() || part.title || part.labels?.length
-                          || part.getAttribute("aria-labelledby"))).map(part => part.outerHTML)""")
-    assert nameless == []
-    reached = set()
-    for _ in range(40):
+    ready(page)
+    page.evaluate(CONTROLS)
+    assert page.evaluate("controls().filter(part => !named(part)).map(part => part.outerHTML)") == []
+    page.evaluate("controls().forEach(part => before.set(part, outlined(part)))")
+    unseen = []
+    for _ in range(page.evaluate("before.size") + 3):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.dataset?.do || document.activeElement.type || ''"))
-    assert reached >= {"run", "file"}
+        shown = """() => {
+            const part = document.activeElement;
+            window.reached ??= new Set();
+            reached.add(part);
+            return part === document.body || !before.has(part) || before.get(part) !== outlined(part);
+        }"""
+        if not page.evaluate(shown):
+            unseen.append(page.evaluate("document.activeElement.outerHTML"))
+    assert unseen == []
+    assert page.evaluate("[...before.keys()].filter(part => !reached.has(part)).map(part => part.outerHTML)") == []
+
+
+def tabbed(page: Any, selector: str, key: str = "Tab") -> None:
+    """Walk to a control by the keyboard."""
+    for _ in range(60):
+        page.keyboard.press(key)
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector} is not reached")
+
+
+def chosen(page: Any, path: Path) -> None:
+    """Walk to where a file is chosen; the browser's own window is none of the page's."""
+    tabbed(page, ".stage input[type=file]")
+    choose(page, path)
+
+
+def test_the_keyboard_alone_repairs_compares_and_switches_the_language(tab: Any, photo: Path) -> None:
+    page = tab("/studio/repair")
+    ready(page)
+    chosen(page, photo)
+    page.locator("canvas").wait_for()
+    tabbed(page, "canvas", "Shift+Tab")
+    page.keyboard.press(" ")
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press(" ")
+    shown = outcome(page, "compare")
+    tabbed(page, ".compare input")
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    assert "45% before, 55% after" in shown.get_by_role("slider").get_attribute("aria-valuetext")
+    assert page.locator(".compare").evaluate("part => part.style.getPropertyValue('--at')") == "45%"
+    tabbed(page, "[data-do=save]")
+    with page.expect_download() as saved:
+        page.keyboard.press("Enter")
+    assert imaging.read(saved.value.path()).shape == (64, 96, 3)
+    tabbed(page, "[data-lang=es]", "Shift+Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Reparar una zona").wait_for()
+
+
+def test_the_keyboard_alone_chooses_a_model_and_moves_the_threshold(tab: Any, sure: None, photo: Path) -> None:
+    page = tab("/studio/sketch")
+    ready(page)
+    tabbed(page, "[data-do=example]")
+    page.keyboard.press("Enter")
+    outcome(page, "variants")
+    tabbed(page, "[role=combobox]", "Shift+Tab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    outcome(page, "single")
+    page = tab("/studio/detect")
+    ready(page)
+    chosen(page, photo)
+    outcome(page, "detect")
+    marks = page.locator(".mark:not(.off)")
+    marks.first.wait_for()
+    before = marks.count()
+    tabbed(page, ".controls input[type=range]")
+    for _ in range(9):
+        page.keyboard.press("PageUp")
+    page.wait_for_function("before => document.querySelectorAll('.mark:not(.off)').length < before", arg=before)
+    tabbed(page, ".controls .reset-button", "Shift+Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function("before => document.querySelectorAll('.mark:not(.off)').length === before", arg=before)
+
+
+def test_the_keyboard_alone_starts_and_cancels_a_job(tab: Any, tmp_path: Path) -> None:
+    page = tab("/studio/video")
+    ready(page)
+    chosen(page, make_video(tmp_path / "long.mp4", 2000))
+    tabbed(page, "[data-do=upload]")
+    page.keyboard.press("Enter")
+    page.locator(".task").wait_for()
+    page.wait_for_timeout(2500)  # the part of the page is written anew each second
+    assert page.evaluate("document.activeElement.dataset.do") == "cancel"
+    page.keyboard.press("Enter")
+    page.get_by_text("Cancelled").wait_for()
+    page.wait_for_function("document.activeElement.dataset.do === 'again'")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.type") == "file"
+
+
+ENGLISH = re.compile(
+    r"\b(all|and|browse|camera|cancel|choose|clear|click|close|connection|default|download|drop|file|for|from|here|image|"
+    r"input|lost|model|number|of|open|options|or|range|remove|reset|result|run|seed|slider|submit|the|this|to|undo|"
+    r"upload|value|with)\b(?![.]json)", re.IGNORECASE,
+)  # fmt: skip
+"""Words that no Spanish sentence has, among them those of Gradio's own controls."""
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_no_english_word_is_left_on_a_spanish_page(tab: Any, switched: bool) -> None:
+    for path in EVERY_PAGE:
+        page = tab(path, language="en-GB" if switched else "es-PE")
+        ready(page)
+        if switched:
+            page.get_by_role("button", name="Español").click()
+            page.wait_for_timeout(500)
+        said = page.evaluate("""() => {
+            const found = [];
+            for (const part of document.querySelectorAll("body *:not(script, style, noscript, pre, pre *)")) {
+                if (!part.checkVisibility() || part.closest("[lang=en]")) continue;
+                for (const name of ["aria-label", "title", "placeholder", "alt", "aria-valuetext"])
+                    if (part.getAttribute(name)) found.push(part.getAttribute(name));
+                for (const each of part.childNodes) if (each.nodeType === 3) found.push(each.textContent);
+            }
+            return found;
+        }""")
+        english = {line for line in said if ENGLISH.search(line) and line != "Idioma / Language"}
+        assert english == set(), path
 
 
 # ---- Images ----
@@ -302,17 +467,19 @@ def test_classes_are_painted_over_the_photo_with_a_legend(tab: Any, photo: Path)
     assert page.evaluate("getComputedStyle(document.querySelector('.painted .mask')).opacity") == "0.2"
 
 
-def test_the_threshold_filters_the_boxes_that_were_found_once(
-    tab: Any, site: Site, photo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def sure(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A detector that gives scores that differ to what its random weights find."""
     real = site.studio.detect
 
-    def sure(model: str, given: Any, **options: Any) -> Any:
-        """What random weights find, with scores that differ."""
+    def detect(model: str, given: Any, **options: Any) -> Any:
         found = real(model, given, **{**options, "threshold": 0.0}).select(range(9))
         return replace(found, scores=np.linspace(0.1, 0.95, len(found), dtype=np.float32))
 
-    monkeypatch.setattr(site.studio, "detect", sure)
+    monkeypatch.setattr(site.studio, "detect", detect)
+
+
+def test_the_threshold_filters_the_boxes_that_were_found_once(tab: Any, site: Site, sure: None, photo: Path) -> None:
     page = tab("/studio/detect")
     page.locator(".stage").wait_for()
     choose(page, photo)

@@ -152,6 +152,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Solo se muestran cajas con al menos este puntaje.",
         "Only boxes with at least this score are shown.",
     ),
+    "reset": ("Volver al valor inicial", "Back to the first value"),
     "opacity": ("Opacidad de la máscara", "Opacity of the mask"),
     "open_image": ("Abrir una imagen", "Open an image"),
     "open_other": ("Cambiar la imagen", "Change the image"),

@@ -8,6 +8,7 @@ const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 const calco = window.calco = {};
 
 // Words.
+const live = [];
 let language = document.documentElement.lang;
 // As report/numbers.py: 16,000,000 and 0.5 in English, 16 000 000 and 0,5 in Spanish; thousands are grouped on demand.
 const number = (value, grouped) => {
@@ -32,6 +33,22 @@ const translate = (from) => {
     if (node.getAttribute("aria-label") !== now) node.setAttribute("aria-label", now);
   }
 };
+// Names that Gradio gives to its own controls in English alone, whatever the language.
+const rename = (part) => {
+  const given = part.getAttribute("aria-label");
+  if (given === "Reset to default value") part.dataset.tLabel = "reset";
+  const name = part.dataset.tLabel ? word(part.dataset.tLabel) : given.replace(/^(?:number input|range slider) for /, "");
+  if (name !== given) part.setAttribute("aria-label", name);
+};
+// A part of the page again, as it is now. Whoever is in it by keyboard stays there: at the same control, else at the first.
+const renew = (place, html) => {
+  const held = document.activeElement, inside = place.contains(held);
+  const same = (part) => (held.dataset.do ? part.dataset.do === held.dataset.do : part.getAttribute("href") === held.getAttribute("href"));
+  place.innerHTML = html;
+  if (!inside) return;
+  const parts = all("a[href], button", place);
+  (parts.find(same) ?? parts[0])?.focus({ preventScroll: true });
+};
 const speak = (text) => { const said = find("#say"); if (said) said.textContent = text; };
 const choose = (chosen) => {
   language = chosen;
@@ -43,6 +60,7 @@ const choose = (chosen) => {
   const title = document.body.dataset.title;
   if (title) document.title = `${word(title)} · Calco`;
   find(".go-language")?.click();
+  for (const ask of live) ask();  // their charts are described in the language in which they came
 };
 for (const button of all("[data-lang]")) button.addEventListener("click", () => choose(button.dataset.lang));
 // On a phone the line of pages is wider than the screen: the present page is brought into sight.
@@ -330,7 +348,7 @@ const setOptions = (stage) => {
 const setFiles = (stage) => {
   const input = find("input[type=file]", stage), chosen = find(".chosen", stage), place = find(".job", stage), paper = find(".paper", stage), button = find("[data-do=upload]", stage);
   const maskInput = find("input[name=mask]", stage), maskName = find(".chosen-mask", stage);
-  let files = [], mask = null, upload = null;
+  let files = [], mask = null, upload = null, focused = false;
   const key = `calco-job-${stage.dataset.job}`;
   const take = (list) => {
     files = list;
@@ -344,10 +362,12 @@ const setFiles = (stage) => {
   maskInput?.addEventListener("change", () => takeMask(maskInput.files[0]));
   dropped(paper, (list) => take(input.multiple ? list : list.slice(0, 1)));
   const show = (html) => {
-    place.innerHTML = html;
+    renew(place, html);
     const task = find(".task", place), busy = task && ["queued", "running"].includes(task.dataset.state);
     paper.hidden = Boolean(task);
     button.parentElement.hidden = Boolean(task);
+    if (focused) find("button, a[href]", place)?.focus({ preventScroll: true });  // the button that was pressed is gone
+    focused = false;
     return busy;
   };
   const follow = async (id) => {
@@ -359,6 +379,7 @@ const setFiles = (stage) => {
         if (!busy) return;
         const cancel = find("[data-do=cancel]", place);
         cancel.addEventListener("click", async () => {
+          focused = document.activeElement === cancel;
           cancel.disabled = true;
           find("figure", place)?.remove();  // its preview goes with the job
           try { await fetch(root + cancel.dataset.job, { method: "DELETE" }); } catch { warn(stage, "error_offline"); }
@@ -396,7 +417,7 @@ const setFiles = (stage) => {
     bar.setAttribute("aria-label", word("progress"));
     button.disabled = true;
     upload.upload.addEventListener("progress", ({ loaded, total }) => { bar.value = 100 * loaded / total; fill(line, "uploading", { percent: Math.round(bar.value) }); });
-    const over = (error) => { button.disabled = false; place.replaceChildren(); if (error) warn(stage, error); };
+    const over = (error) => { back(); warn(stage, error); };
     upload.addEventListener("error", () => over("error_upload"));
     upload.addEventListener("load", () => {
       if (upload.status !== 200) return over(upload.status === 413 ? "error_large" : "error_upload");
@@ -408,12 +429,17 @@ const setFiles = (stage) => {
     upload.open("POST", `${root}/studio/gradio_api/upload`);
     upload.send(form);
   });
-  calco.submitted = (answer) => {
+  const back = () => {
     button.disabled = false;
-    const { id, error, values } = JSON.parse(answer || "{}");
     place.replaceChildren();
+    if (document.activeElement === document.body) button.focus({ preventScroll: true });
+  };
+  calco.submitted = (answer) => {
+    back();
+    const { id, error, values } = JSON.parse(answer || "{}");
     if (!id) return warn(stage, error || "error_offline", values);
     sessionStorage.setItem(key, id);
+    focused = document.activeElement === button;
     follow(id);
   };
   const kept = sessionStorage.getItem(key);
@@ -465,12 +491,14 @@ const setCamera = (stage) => {
 
 // Runs that are training: the same part of the page again when it has changed.
 const setLive = (part) => {
-  let before = "";
+  let before = "", over = false;
   const ask = async () => {
-    if (document.hidden && before) return;
+    if (over || (document.hidden && before)) return;
     try {
       const answer = await fetch(part.dataset.live, { cache: "no-cache" }), text = await answer.text();
       if (answer.status === 204) {  // the run was removed: what was seen of it stays
+        if (over) return;
+        over = true;
         clearInterval(timer);
         const line = document.createElement("p");
         line.className = "warn";
@@ -479,10 +507,11 @@ const setLive = (part) => {
         part.prepend(line);
         return;
       }
-      if (answer.ok && text !== before) { part.innerHTML = before = text; translate(part); }
+      if (answer.ok && text !== before) { renew(part, before = text); translate(part); }
     } catch { /* the next time */ }
   };
   const timer = setInterval(ask, 4000);
+  live.push(ask);
   ask();
 };
 
@@ -492,8 +521,10 @@ const setUp = () => {
   for (const part of all("[data-live]:not([data-set])")) { part.dataset.set = ""; setLive(part); }
 };
 new MutationObserver((changes) => {
+  for (const { type, target } of changes) if (type === "attributes" && target.closest(".controls")) rename(target);
   if (!changes.some(({ addedNodes }) => [...addedNodes].some((node) => node.nodeType === 1))) return;
   setUp();
   for (const { addedNodes } of changes) for (const node of addedNodes) if (node.nodeType === 1) translate(node);
-}).observe(document.body, { childList: true, subtree: true });
+  for (const part of all(".controls [aria-label]")) rename(part);
+}).observe(document.body, { childList: true, subtree: true, attributeFilter: ["aria-label"] });
 setUp();
