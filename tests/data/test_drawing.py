@@ -91,9 +91,10 @@ def test_wobble_moves_lines_and_paper_has_a_grain() -> None:
     assert rough.mean() > 200
 
 
-def test_hatching_is_denser_where_it_is_darker() -> None:
+@pytest.mark.parametrize("style", ["hatching", "charcoal", "stipple"])
+def test_tones_are_denser_where_it_is_darker(style: str) -> None:
     grey = np.repeat(np.linspace(0, 255, 256).astype(np.uint8)[None], 128, axis=0)[..., None]
-    drawn = draw(grey, SketchConfig(style="hatching"), rng())
+    drawn = draw(grey, SketchConfig(style=style), rng())
     bands = [ink(drawn[:, start : start + 64]) for start in range(0, 256, 64)]
     assert bands == sorted(bands, reverse=True)
     assert bands[0] > 0.15
@@ -188,7 +189,7 @@ def test_any_damage_is_at_least_one() -> None:
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: SketchConfig(style="oil"), "pencil, xdog, canny, contour, hatching"),
+        (lambda: SketchConfig(style="oil"), "pencil, xdog, canny, contour, hatching, charcoal, stipple"),
         (lambda: SketchConfig(line_weight=(2, 1)), "0.6 2"),
         (lambda: SketchConfig(wobble=(0, 3)), "0 0.02"),
         (lambda: SketchConfig(paper=(-1, 0)), "0 0.5"),

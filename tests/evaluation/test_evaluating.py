@@ -31,6 +31,16 @@ def test_pairs_as_they_are_stored_for_a_model_that_makes_its_inputs(tmp_path: Pa
     # The input, as a baseline, lies as far from the photograph as the stored one does, 51 of 255.
     assert error(replace(config, recipe="aligned")) == pytest.approx(51 / 255, abs=1e-4)
     assert error(replace(config, out=tmp_path / "made")) != pytest.approx(51 / 255, abs=0.01)
+    # A style of sketches in place of the model's own; one that it cannot have is refused.
+    styles = [error(replace(config, style=each, out=tmp_path / each)) for each in ("pencil", "hatching", "stipple")]
+    assert len(set(styles)) == 3
+    assert evaluate(replace(config, style="stipple", out=tmp_path / "s")).setting["sketch.style"] == "stipple"
+    with pytest.raises(UsageError, match="'oil'; choose pencil"):
+        evaluate(replace(config, style="oil"))
+    with pytest.raises(UsageError, match="--style hatching is of the recipe sketch.*leave --style out"):
+        evaluate(replace(config, style="hatching", recipe="aligned"))
+    with pytest.raises(UsageError, match="--masks .* is of the recipe erase.*leave --masks out"):
+        evaluate(replace(config, masks=str(tmp_path)))
     painter = untrained(tmp_path / "painter", "segment")
     with pytest.raises(UsageError, match="the model paints classes"):
         evaluate(replace(config, model=painter, recipe="aligned"))

@@ -114,10 +114,11 @@ SHEETS: Final[dict[str, list[Cell]]] = {
     ],
     "sketch": _cells(
         "sketch", "--style pencil", "--style xdog", "--style canny", "--style contour", "--style hatching",
+        "--style charcoal", "--style stipple",
         "--style pencil --softness 0.005", "--style pencil --softness 0.08", "--style xdog --line-weight 2 2",
         "--style canny --line-weight 0.5 0.5", "--style canny --line-weight 2 2", "--style canny --wobble 0.02 0.02",
-        "--style contour --line-weight 0.5 0.5", "--style hatching --line-weight 0.5 0.5",
-        "--style hatching --wobble 0.01 0.01", "--style pencil --paper 0.5 0.5",
+        "--style contour --line-weight 0.5 0.5", "--style hatching --wobble 0.01 0.01",
+        "--style pencil --paper 0.5 0.5",
         "--style any --line-weight 0.6 2 --wobble 0 0.02 --paper 0 0.5",
     ),
     "degrade": _cells(

@@ -289,7 +289,7 @@ class SegmentConfig:
             named_palette(self.palette)
 
 
-STYLES: Final = ("pencil", "xdog", "canny", "contour", "hatching")
+STYLES: Final = ("pencil", "xdog", "canny", "contour", "hatching", "charcoal", "stipple")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +298,8 @@ class SketchConfig:
 
     style: str = "pencil"
     """Style: pencil shades softly, xdog inks lines and dark areas, canny draws thin lines, contour few thick ones,
-    hatching strokes in several directions; several such as pencil+canny, or any, choose one of them each time."""
+    hatching strokes in several directions, charcoal rubs tones, stipple sets dots; several such as pencil+canny, or
+    any, choose one of them each time."""
 
     softness: float = 0.02
     """Width of the blur that pencil's lines come from, as a share of the short side; larger gives broader strokes."""

@@ -41,6 +41,10 @@ class EvaluateConfig(EngineOptions):
     masks: Annotated[str | None, arg(metavar="FOLDER")] = None
     """Folder of stroke masks for the recipe erase, if that of the training is not here."""
 
+    style: Annotated[str | None, arg(metavar="STYLE")] = None
+    """Style of the sketches that the recipe sketch makes, such as hatching, to score on one that the training left
+    out; by default those of the training."""
+
     steps: Annotated[int | None, arg(metavar="INT")] = None
     """Steps in which a model of the preset bridge refines its output; by default those of its training."""
 

@@ -133,6 +133,15 @@ def _loaded(model: str | Path, steps: int | None) -> Translator:
 def _info_here(info: ModelInfo, config: EvaluateConfig) -> ModelInfo:
     """Return the description of a model with the recipe and the masks of this machine."""
     recipe = _as_stored(info.recipe) if config.recipe == STORED else recipe_here(info.recipe, config.recipe)
+    steps_here = steps_of(recipe.recipe)
+    for option, given, step in (("--masks", config.masks, "erase"), ("--style", config.style, "sketch")):
+        if given is not None and step not in steps_here:
+            raise UsageError(
+                f"{option} {given} is of the recipe {step}, and the model is scored on pairs of "
+                f"{recipe_title(recipe.recipe)}; leave {option} out"
+            )
+    if config.style is not None:
+        recipe = replace(recipe, sketch=replace(recipe.sketch, style=config.style))
     if config.masks is not None:
         holes = recipe.erase.holes if recipe.erase.masks else "masks"
         recipe = replace(recipe, erase=replace(recipe.erase, masks=config.masks, holes=holes))

@@ -1,5 +1,7 @@
-"""Recipe `sketch`: photographs as drawings in five styles, with random lines, wobble and paper."""
+"""Recipe `sketch`: photographs as drawings in seven styles, with random lines, wobble and paper."""
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -78,8 +80,53 @@ def hatching(grey: Plane, width: float, rng: np.random.Generator) -> Plane:
     return np.asarray(lines, np.float32)
 
 
+def charcoal(grey: Plane, width: float, rng: np.random.Generator) -> Plane:
+    """Rub tones onto the paper with the side of a stick, in one direction, and draw soft lines over them."""
+    import cv2
+
+    height, width_px = grey.shape
+    dark = np.clip((rng.uniform(0.7, 0.95) - _toned(_blurred(grey, 1.5 * width))) / 0.8, 0, 1)
+    # The grain of the paper, drawn out along the strokes, and an uneven pressure.
+    long, turn = 2 ** rng.uniform(0, 4), rng.uniform(0, np.pi)
+    side = np.hypot(height, width_px)
+    coarse = rng.random((round(side / width) + 1, round(side / width / long) + 1), np.float32)
+    strokes = cv2.resize(coarse, (math.ceil(side), math.ceil(side)), interpolation=cv2.INTER_CUBIC)
+    centre = np.array([math.ceil(side) / 2, math.ceil(side) / 2])
+    turned = cv2.getRotationMatrix2D(tuple(centre), np.degrees(turn), 1)
+    turned[:, 2] += np.array([width_px, height]) / 2 - centre
+    grain = cv2.warpAffine(strokes, turned, (width_px, height), borderMode=cv2.BORDER_REFLECT_101)
+    hardness = rng.uniform(0.3, 2)
+    pressure = 0.6 + 0.8 * smooth_noise(grey.shape, 12 * width, rng)
+    rubbed = rng.uniform(0.5, 0.9) * np.clip(dark * pressure + hardness * (grain - 0.5) * np.sqrt(dark), 0, 1)
+    return np.asarray(np.minimum(1 - rubbed, pencil(grey, 3 * width, rng)), np.float32)
+
+
+def stipple(grey: Plane, width: float, rng: np.random.Generator) -> Plane:
+    """Set dots, larger and more of them where it is darker, beside thin outlines."""
+    import cv2
+
+    height, width_px = grey.shape
+    spacing = max(2.5, rng.uniform(2, 3.2) * width)
+    rows, columns = (math.ceil(extent / spacing) + 2 for extent in grey.shape)
+    # One dot in each cell of a grid, away from its middle, as large as the image is dark there.
+    down = (np.arange(rows)[:, None] - 0.5 + rng.uniform(-0.35, 0.35, (rows, columns))) * spacing
+    across = (np.arange(columns) - 0.5 + rng.uniform(-0.35, 0.35, (rows, columns))) * spacing
+    tone = cv2.resize(_toned(_blurred(grey, spacing)), (columns, rows), interpolation=cv2.INTER_AREA)
+    dark = np.clip((0.8 - tone) / 0.8, 0, 1)
+    radius = np.where(dark > 0.4 * rng.random(dark.shape), 0.5 * spacing * np.sqrt(dark), -1)
+    cell = np.mgrid[:height, :width_px] + 0.5
+    row, column = (cell / spacing + 1).astype(int)
+    lines = _lines(_edges(_blurred(grey, 1.0), 0.93, shortest=0.06), 0.8 * width)
+    for step in itertools.product((-1, 0, 1), repeat=2):
+        near = np.clip(row + step[0], 0, rows - 1), np.clip(column + step[1], 0, columns - 1)
+        distance = np.hypot(cell[0] - down[near], cell[1] - across[near])
+        lines = np.minimum(lines, 1 - np.clip(radius[near] + 0.5 - distance, 0, 1))
+    return np.asarray(lines, np.float32)
+
+
 SKETCHES: Final[dict[str, Callable[[Plane, float, np.random.Generator], Plane]]] = {
     "pencil": pencil, "xdog": xdog, "canny": canny, "contour": contour, "hatching": hatching,
+    "charcoal": charcoal, "stipple": stipple,
 }  # fmt: skip
 PEN: Final = 0.0055  # the width of a pen's line, as a share of the short side
 

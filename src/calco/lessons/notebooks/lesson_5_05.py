@@ -35,7 +35,7 @@ def _(kit, language):
 @app.cell
 def _(kit, t):
     style = t.dropdown(
-        {name: (name, name) for name in ("contour", "canny", "pencil", "xdog", "hatching")},
+        {name: (name, name) for name in ("contour", "canny", "pencil", "xdog", "hatching", "charcoal", "stipple")},
         value="canny",
         es="estilo",
         en="style",
@@ -108,6 +108,8 @@ def _(t):
         - **Lápiz**: el gris dividido entre su propio desenfoque, $I / (G_\sigma * I)$: papel donde es parejo.
         - **XDoG**: $S = (1 + p)\,G_\sigma * I - p\,G_{k\sigma} * I$, y tinta donde $S$ baja de un umbral.
         - **Tramado** (*hatching*): trazos paralelos, más cuanto más oscuro.
+        - **Carboncillo** (*charcoal*): el tono frotado en una dirección, con el grano del papel.
+        - **Puntillado** (*stipple*): puntos, más grandes cuanto más oscuro.
 
         El código más corto para tres operadores, sobre un dibujo que el paquete hace:
     """,
@@ -127,6 +129,8 @@ def _(t):
         - **Pencil**: grey divided by its own blur, $I / (G_\sigma * I)$: paper where it is even.
         - **XDoG**: $S = (1 + p)\,G_\sigma * I - p\,G_{k\sigma} * I$, and ink where $S$ is below a threshold.
         - **Hatching**: parallel strokes, more of them where it is darker.
+        - **Charcoal**: the tone rubbed on in one direction, with the grain of the paper.
+        - **Stipple**: dots, larger where it is darker.
 
         The smallest code for three operators, on a drawing that the package makes:
     """,
@@ -201,7 +205,7 @@ def _(kit, np, sketch, t, tests):
             (ink[:, 1:] != ink[:, :-1]).mean(),
         ]
 
-    all_styles = ("contour", "canny", "pencil", "xdog", "hatching")
+    all_styles = ("contour", "canny", "pencil", "xdog", "hatching", "charcoal", "stipple")
     described = {
         name: np.array([measures(sketch(each, str(i), style=name)) for i, each in enumerate(tests)])
         for name in all_styles
@@ -220,13 +224,15 @@ def _(kit, np, sketch, t, tests):
         return max(0.0, 2 * (1 - 2 * wrong / len(points)))
 
     gaps = np.array([[distance(described[a], described[b]) if a != b else 0 for b in all_styles] for a in all_styles])
-    _figure, _axes = kit.plot(4.6, 3.8)
+    _figure, _axes = kit.plot(5.6, 4.6)
     _axes.imshow(gaps, vmin=0, vmax=2, cmap="Blues")
     _axes.grid(visible=False)
-    _axes.set(xticks=range(5), yticks=range(5), xticklabels=all_styles, yticklabels=all_styles)
+    _axes.set(
+        xticks=range(len(all_styles)), yticks=range(len(all_styles)), xticklabels=all_styles, yticklabels=all_styles
+    )
     _axes.tick_params(axis="x", rotation=30)
-    for _row in range(5):
-        for _column in range(5):
+    for _row in range(len(all_styles)):
+        for _column in range(len(all_styles)):
             _axes.text(
                 _column,
                 _row,
@@ -239,7 +245,7 @@ def _(kit, np, sketch, t, tests):
         _figure,
         es="Distancia entre estilos: 0 no se distinguen, 2 se distinguen siempre",
         en="Distance between styles: 0 cannot be told apart, 2 always can",
-        width=440,
+        width=520,
     )
     return all_styles, cv2
 
@@ -315,13 +321,13 @@ def _(t):
         ## Qué muestra
 
         Dos modelos con los mismos pasos: uno vio solo *contour*; el otro, todos los estilos con grosor y temblor al
-        azar. Los dos reciben los cinco estilos, en escenas de prueba:
+        azar. Los dos reciben todos los estilos, en escenas de prueba:
     """,
         en="""
         ## What it shows
 
         Two models of equal steps: one has seen *contour* only, the other all styles with random thickness and
-        wobble. Both get the five styles, on scenes of the test:
+        wobble. Both get all styles, on scenes of the test:
     """,
     )
     return
