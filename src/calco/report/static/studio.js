@@ -36,6 +36,7 @@ const translate = (from) => {
 // Names that Gradio gives to its own controls in English alone, whatever the language.
 const rename = (part) => {
   const given = part.getAttribute("aria-label");
+  if (!given) return;
   if (given === "Reset to default value") part.dataset.tLabel = "reset";
   const name = part.dataset.tLabel ? word(part.dataset.tLabel) : given.replace(/^(?:number input|range slider) for /, "");
   if (name !== given) part.setAttribute("aria-label", name);
