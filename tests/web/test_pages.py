@@ -271,7 +271,7 @@ def chosen(page: Any, path: Path) -> None:
     """Walk to where a file is chosen, and choose it in the window of the browser that Enter opens."""
     tabbed(page, ".stage input[type=file]")
     opened: list[Any] = []
-    page.on("filechooser", opened.append)
+    page.on("filechooser", lambda window: opened.append(window))  # Playwright takes no built-in function
     # The browser is told of a listener later than this process: an Enter before that opens a window that nobody sees.
     page.wait_for_timeout(2000)
     page.keyboard.press("Enter")
