@@ -322,7 +322,7 @@ class Seen:
 def test_boxes_are_moved_by_the_keyboard_and_the_mouse(browser: Any, tmp_path: Path, data: Path) -> None:
     with opened("2.4", tmp_path) as address:
         seen = Seen(browser, address)
-        value = seen.page.get_by_text(re.compile(r"IoU = 0\.\d{3} · GIoU")).first
+        value = seen.page.get_by_text(re.compile(r"IoU = 0,\d{3} · GIoU")).first
         value.wait_for(timeout=PATIENCE)
         before = value.inner_text()
         box = seen.page.locator("[data-box='1']").first
