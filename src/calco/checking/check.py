@@ -12,6 +12,7 @@ from typing import Final
 from calco.checking import CheckConfig, result
 from calco.checking.duplicates import find_certain_duplicates, find_duplicates
 from calco.checking.findings import Inspection, find, mask_set_findings, sampled_pairs
+from calco.checking.mask_positions import FEW_PAIRS, EdgeFits, edge_fits
 from calco.checking.survey import Facts, facts_of, survey
 from calco.console import bar
 from calco.data.config import BoxAugmentConfig, SourceConfig
@@ -82,7 +83,8 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> r
     duplicates = find_duplicates(source, facts)
     pairs = [] if problem else sampled_pairs(source, recipe)
     inspection = Inspection(
-        source=source, facts=facts, duplicates=duplicates, split=split, recipe=recipe, mask_problem=problem, pairs=pairs
+        source=source, facts=facts, duplicates=duplicates, split=split, recipe=recipe, mask_problem=problem,
+        pairs=pairs, edge_fits=EdgeFits() if problem else edge_fits(source, facts, recipe, jobs=config.jobs),
     )  # fmt: skip
     findings = find(inspection)
     written = {}
@@ -159,5 +161,6 @@ def quick_findings(
     seen = Inspection(
         source=source, facts=facts, duplicates=find_certain_duplicates(facts), split=split, recipe=recipe,
         pairs=sampled_pairs(source, recipe),
+        edge_fits=edge_fits(source, facts, recipe, most=FEW_PAIRS, seconds=seconds),
     )  # fmt: skip
     return find(seen), len(facts)

@@ -12,6 +12,7 @@ import numpy as np
 
 from calco.annotations.record import COSTS_A_IMAGE
 from calco.checking.duplicates import Duplicate, clusters
+from calco.checking.mask_positions import EdgeFits, common_mask_shift, single_mask_shifts
 from calco.checking.result import SEVERITIES, SMALL, Case, Finding, Severity, counted, finding_of
 from calco.checking.survey import ALIGNED, STRETCHED, TURNED, Alignment, Facts
 from calco.data.mask_encoding import MaskDecision, value_name
@@ -36,6 +37,7 @@ class Inspection:
     recipe: RecipeConfig = field(default_factory=RecipeConfig)  # "auto" where the source leaves it open
     mask_problem: str = ""  # why the masks are not understood, or ""
     pairs: Sequence[Pair] = ()  # some, as the recipe makes them
+    edge_fits: EdgeFits = field(default_factory=EdgeFits)  # of some masks on their images
 
 
 def find(seen: Inspection) -> list[Finding]:
@@ -46,6 +48,7 @@ def find(seen: Inspection) -> list[Finding]:
         *_positions(seen.facts),
         *mask_set_findings(seen.source.masks, seen.mask_problem),
         *_masks(seen.facts),
+        *_mask_positions(seen.edge_fits),
         *_boxes(seen.source, seen.facts),
         *_grey(seen.facts, seen.recipe),
         *_same_images(seen.facts),
@@ -287,6 +290,16 @@ def _masks(facts: Sequence[Facts]) -> Iterator[Finding]:
     remarks = [(fact.key, remark) for fact in facts if fact.labels for remark in fact.labels.remarks]
     for kind, start in (("mask-proportions", STRETCHED), ("mask-turned", TURNED)):
         yield finding_of(kind, (Case((key,), remark) for key, remark in remarks if remark.startswith(start)))
+
+
+def _mask_positions(fits: EdgeFits) -> Iterator[Finding]:
+    """Yield the findings on where masks lie on their images: all of them together, or single ones."""
+    if shift := common_mask_shift(fits):
+        where = f"{len(shift.keys):,} of {shift.compared:,}"
+        cases = [Case((), f"such as {', '.join(shift.keys[:3])}")]
+        yield finding_of("masks-shifted", cases, shift, where, -shift.x, -shift.y)
+    singles = single_mask_shifts(fits)
+    yield finding_of("mask-shifted", (Case(each.keys, f"the mask lies about {each}") for each in singles))
 
 
 def _boxes(source: Source, facts: Sequence[Facts]) -> Iterator[Finding]:

@@ -87,7 +87,7 @@ def _finding(report: CheckReport, items: dict[str, Item], finding: Finding) -> t
     """Return the finding, its badge, its cases with images, those listed in words, and the number of the others."""
     fixed = finding.severity == "must" and finding not in report.open
     number = 0 if finding.kind in _WITHOUT_IMAGES else SHOWN[finding.severity]
-    paired = finding.kind in ("shifted", "mirrored", "swapped", "all-shifted")
+    paired = finding.kind in ("shifted", "mirrored", "swapped", "all-shifted", "masks-shifted", "mask-shifted")
     shown = []
     for case in finding.cases[:number]:
         seen = [items[key] for key in case.keys[:MEMBERS] or tuple(items)[:1] if key in items]
@@ -109,11 +109,22 @@ def _figures(report: CheckReport, item: Item, paired: bool, *, many: bool) -> Fi
         a, b = map(grey_of, shown.values())
         b = np.asarray(cv2.resize(b, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
         shown["one over the other"] = np.stack([a, b, b], axis=2)
+    if paired and "mask" in shown:
+        shown["outlines of the mask"] = _outlined(shown["image"], shown["mask"])
     where = f" · {_SPLITS[report.split[item.key]]}" if many else ""
     return [
         (f"{item.key}{where}" if n == 0 else name, image, f"{name} of {item.key}")
         for n, (name, image) in enumerate(shown.items())
     ]
+
+
+def _outlined(image: Image, mask: Image) -> Image:
+    """Return the image with the boundaries of its mask in red."""
+    result = as_channels(image, 3).copy()
+    parts = np.asarray(cv2.resize(mask, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
+    steep = cv2.morphologyEx(parts, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    result[np.atleast_3d(steep).max(axis=2) > 64] = (255, 0, 0)
+    return result
 
 
 def _shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
