@@ -1,6 +1,5 @@
 """Masks that lie beside what they mark: found for a whole set and for single masks, without false alarms."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +10,17 @@ import numpy.typing as npt
 import pytest
 
 from calco.checking import CheckConfig
-from calco.checking.check import check
+from calco.checking.check import check, quick_findings
 from calco.checking.mask_positions import EdgeFits, common_mask_shift, edge_strengths, single_mask_shifts
 from calco.checking.result import CheckReport
 from calco.data.config import SourceConfig
+from calco.data.recipe_config import RecipeConfig
+from calco.data.source import settled, with_masks
+from calco.data.sources import open_source
 from calco.imaging import Image
 from checking.conftest import Write, photo
 
 Labels = npt.NDArray[np.uint8]
-DATA = Path(os.environ.get("CALCO_DATA", "../shared/data"))
 SHIFTED = {"masks-shifted", "mask-shifted"}
 
 
@@ -112,6 +113,7 @@ def test_the_check_reports_the_shift_and_the_remedy(run: Callable[..., CheckRepo
     assert finding.title.startswith("The masks are shifted against their images by about 5 px right and 3 px up, in 1")
     assert finding.title.endswith(" of 16 compared pairs")
     assert "Move the masks by (-5, 3) px" in finding.text
+    assert len(finding.cases) > 12 and all(len(case.keys) == 1 for case in finding.cases)
     assert report.ok
     assert "outlines of the mask" in report.page.read_text(encoding="utf-8")
 
@@ -150,8 +152,7 @@ def test_training_warns_of_shifted_masks(run: Callable[..., CheckReport], tmp_pa
     assert "masks-shifted" in {each.kind for each in findings}
 
 
-@pytest.mark.skipif(not (DATA / "humans").is_dir(), reason="CALCO_DATA has no humans")
-def test_real_masks_are_left_in_peace(tmp_path: Path) -> None:
+def test_real_masks_are_left_in_peace(real_data: Path, tmp_path: Path) -> None:
     source = SourceConfig(input="Training_Images", target="Ground_Truth")
-    report = check(CheckConfig(images=str(DATA / "humans"), out=str(tmp_path / "out"), source=source))
+    report = check(CheckConfig(images=str(real_data / "humans"), out=str(tmp_path / "out"), source=source))
     assert not SHIFTED & {each.kind for each in report.findings}

@@ -296,8 +296,7 @@ def _mask_positions(fits: EdgeFits) -> Iterator[Finding]:
     """Yield the findings on where masks lie on their images: all of them together, or single ones."""
     if shift := common_mask_shift(fits):
         where = f"{len(shift.keys):,} of {shift.compared:,}"
-        cases = [Case((), f"such as {', '.join(shift.keys[:3])}")]
-        yield finding_of("masks-shifted", cases, shift, where, -shift.x, -shift.y)
+        yield finding_of("masks-shifted", (Case((key,)) for key in shift.keys), shift, where, -shift.x, -shift.y)
     singles = single_mask_shifts(fits)
     yield finding_of("mask-shifted", (Case(each.keys, f"the mask lies about {each}") for each in singles))
 

@@ -104,13 +104,13 @@ def _figures(report: CheckReport, item: Item, paired: bool, *, many: bool) -> Fi
         shown = _shown_sides(report, item)
     except CalcoError as error:
         return [(f"{item.key}: {error}", None, "")]
-    if paired and len(shown) == 2:
+    if paired and "mask" in shown:
+        shown["outlines of the mask"] = _outlined(shown["image"], shown["mask"])
+    elif paired and len(shown) == 2:
         # The input in red, the target in blue and green: grey where they agree.
         a, b = map(grey_of, shown.values())
         b = np.asarray(cv2.resize(b, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
         shown["one over the other"] = np.stack([a, b, b], axis=2)
-    if paired and "mask" in shown:
-        shown["outlines of the mask"] = _outlined(shown["image"], shown["mask"])
     where = f" · {_SPLITS[report.split[item.key]]}" if many else ""
     return [
         (f"{item.key}{where}" if n == 0 else name, image, f"{name} of {item.key}")

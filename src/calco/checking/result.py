@@ -85,8 +85,8 @@ KINDS: Final[dict[str, tuple[Severity, str, str, Fix]]] = {
     "mask-proportions": ("should", "mask of other proportions than the image",
         "A mask is stretched over its image; make sure that it is not cut.", ""),
     "masks-shifted": ("should", "The masks are shifted against their images by about {}, in {} compared pairs",
-        "A network learns displaced outlines, and scores suffer. Move the masks by ({2}, {3}) px, to the right and "
-        "downwards, or export them again.", ""),
+        "A network learns displaced outlines, and scores suffer. Move the masks by ({2}, {3}) px (x to the right, y "
+        "downwards), or export them again.", ""),
     "mask-shifted": ("should", "mask shifted against its image",
         "Its boundaries fit the edges of the image clearly better elsewhere, unlike the other masks: move it back, or "
         "leave the pair out by hand, with a line in dropped.csv.", ""),
