@@ -636,6 +636,11 @@ def _(faults, found_by, t, unclipped):
         límite tampoco mide lo que promete: la máscara a la que le falta un objeto la acusa porque encaja mejor sobre el objeto
         olvidado. Baja el corrimiento y mira cuándo deja de verse; la segunda tabla dice desde dónde ve cada una esa máscara.
 
+        El revisor de Calco también compara bordes, pero con más cautela: acusa a una sola máscara si las demás están en su
+        lugar y ella encaja claramente mejor en otro. Por eso calla hasta 3 píxeles, no mira más allá de 15, y no acusa a la
+        máscara a la que le falta un objeto. Si *todas* están corridas, le bastan 2 píxeles: cuarenta pares que coinciden
+        dicen más que uno.
+
         ¿Por qué el revisor de Calco no se queja del JPEG? Porque al leer le da a cada píxel la clase del color
         más cercano y solo avisa si hay *áreas* de color desconocido: con calidad 75 hay apenas un borde de ruido. Algunos
         píxeles de ese borde cambian de clase; los contaste en 3.4.
@@ -657,6 +662,11 @@ def _(faults, found_by, t, unclipped):
         the strongest edges, follows the lines inside the drawings, and accuses {unclipped} of the 40 healthy masks. With the
         limit it does not measure what it promises either: it accuses the mask that misses an object because it fits better
         on the forgotten one. Lower the shift, and see when it vanishes; the second table says from where each sees that mask.
+
+        Calco's checker compares borders too, but with more caution: it accuses a single mask if the others lie in place
+        and this one fits clearly better elsewhere. So it is silent up to 3 pixels, does not look beyond 15, and does not
+        accuse the mask that misses an object. If *all* are shifted, 2 pixels suffice: forty pairs that agree say more than
+        one.
 
         Why does Calco's checker not complain about the JPEG? Because in reading it gives each pixel the class of the
         nearest colour, and warns only of *areas* of unknown colour: with quality 75 there is hardly more than a noisy border.
