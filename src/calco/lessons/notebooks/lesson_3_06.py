@@ -638,8 +638,8 @@ def _(faults, found_by, t, unclipped):
 
         El revisor de Calco también compara bordes, pero con más cautela: acusa a una sola máscara si las demás están en su
         lugar y ella encaja claramente mejor en otro. Por eso calla hasta 3 píxeles, no mira más allá de 15, y no acusa a la
-        máscara a la que le falta un objeto. Si *todas* están corridas, le bastan 2 píxeles: cuarenta pares que coinciden
-        dicen más que uno.
+        máscara a la que le falta un objeto. Si *todas* están corridas, le bastan 2 píxeles hacia abajo y a la derecha: cuarenta
+        pares que coinciden dicen más que uno.
 
         ¿Por qué el revisor de Calco no se queja del JPEG? Porque al leer le da a cada píxel la clase del color
         más cercano y solo avisa si hay *áreas* de color desconocido: con calidad 75 hay apenas un borde de ruido. Algunos
@@ -665,8 +665,8 @@ def _(faults, found_by, t, unclipped):
 
         Calco's checker compares borders too, but with more caution: it accuses a single mask if the others lie in place
         and this one fits clearly better elsewhere. So it is silent up to 3 pixels, does not look beyond 15, and does not
-        accuse the mask that misses an object. If *all* are shifted, 2 pixels suffice: forty pairs that agree say more than
-        one.
+        accuse the mask that misses an object. If *all* are shifted, 2 pixels down and right suffice: forty pairs that agree
+        say more than one.
 
         Why does Calco's checker not complain about the JPEG? Because in reading it gives each pixel the class of the
         nearest colour, and warns only of *areas* of unknown colour: with quality 75 there is hardly more than a noisy border.
