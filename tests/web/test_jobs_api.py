@@ -128,6 +128,7 @@ def test_masks_in_a_zip_belong_to_the_images_of_their_names(site: Site) -> None:
         ("faces", "image", white_left(), 422, "faces takes no mask: only models that fill holes do"),
         ("people", "image", white_left(), 422, "people takes no mask"),
         ("scratches", "image", b"no mask", 415, "the mask is not an image"),
+        ("scratches", "image", b"", 422, "the upload is empty"),
         ("scratches", "video", zip_bytes({"a.png": image_bytes()}), 422, "the mask of a video is one image"),
         ("scratches", "image", zip_bytes({"../a.png": image_bytes()}), 422, "outside itself"),
     ],
@@ -206,6 +207,7 @@ def test_an_archive_that_may_do_harm_is_refused_in_the_clients_language(site: Si
     ("data", "files", "status", "line"),
     [
         ({"model": "faces"}, [("file", ("a.png", b"not an image"))], 415, "neither an image, nor a video"),
+        ({"model": "faces"}, [("file", ("a.png", b""))], 422, "the upload is empty; choose a file"),
         ({"model": "nobody"}, [("file", ("a.png", image_bytes()))], 404, "there is no model 'nobody'"),
         ({}, [("file", ("a.png", image_bytes()))], 422, "model: Field required"),
         ({"model": "faces", "speed": "3"}, [("file", ("a.png", image_bytes()))], 422, "speed: Extra inputs"),

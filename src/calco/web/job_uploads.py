@@ -17,8 +17,9 @@ def recognise(path: Path, limits: Limits) -> Kind:
     """Return the kind of an upload by its content, from its header; name it by the ending of its content.
 
     Raises:
-        RefusedError: If it is of no kind, holds too much, or is an archive that is refused.
+        RefusedError: If it is empty or of no kind, holds too much, or is an archive that is refused.
     """
+    _check_not_empty(path)
     if is_archive(path):
         check_archive(path, limits)
         path.rename(path.with_suffix(".zip"))
@@ -36,8 +37,9 @@ def recognise_mask(path: Path, kind: Kind, limits: Limits) -> None:
     """Name a mask by the ending of its content: one image, or for a job of images a ZIP of masks by their names.
 
     Raises:
-        RefusedError: If it is neither, or holds too much.
+        RefusedError: If it is empty or neither, or holds too much.
     """
+    _check_not_empty(path)
     if is_archive(path):
         if kind == "video":
             raise RefusedError("mask_archive")
@@ -54,6 +56,11 @@ def is_archive(path: Path) -> bool:
     """Return whether a file begins as a ZIP does."""
     with path.open("rb") as file:
         return file.read(4) in MAGIC
+
+
+def _check_not_empty(path: Path) -> None:
+    if not path.stat().st_size:
+        raise RefusedError("empty")
 
 
 def check_video(path: Path, limits: Limits) -> None:
