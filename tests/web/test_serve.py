@@ -74,7 +74,7 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
     assert said == []
 
     first = httpx.get(f"{address}/crime")
-    assert first.text == page(read(str(database)), language="en")
+    assert first.text == page(read(str(database)), language="en", home="./")
     assert first.headers["content-encoding"] == "gzip"
     assert httpx.get(f"{address}/crime", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
     assert httpx.get(f"{address}/other").status_code == 404
@@ -84,6 +84,8 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
     tab.reload()
     tab.wait_for_selector("html[data-drawn=yes]", timeout=120_000)
     assert "3 robberies" in tab.inner_text("#told")
+    tab.get_by_role("link", name="Calco").click()
+    assert tab.url == f"{address}/"
     tab.close()
 
     before, whole = httpx.get(f"{address}/crime").text, filled(database.parent, "Comas").read_bytes()
@@ -91,7 +93,7 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
     for _ in range(2):
         assert httpx.get(f"{address}/crime").text == before
     database.write_bytes(whole)
-    assert httpx.get(f"{address}/crime").text == page(read(str(database)), language="en") != before
+    assert httpx.get(f"{address}/crime").text == page(read(str(database)), language="en", home="./") != before
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -282,8 +282,14 @@ def read(url: str) -> ChartData:
     return found
 
 
-def page(found: ChartData, *, language: Language = "es") -> str:
-    """Return the whole page as HTML."""
+def page(found: ChartData, *, language: Language = "es", home: str = "") -> str:
+    """Return the whole page as HTML.
+
+    Args:
+        found: What the charts show, from `read`.
+        language: Language in which it opens.
+        home: Where the name at the top leads, such as / in the studio; nowhere in a file of its own.
+    """
     data = dict(found)
     data["outlines"] = json.loads((files("calco.crime") / "outlines" / "departments.json").read_text(encoding="utf-8"))
     data["all_departments"] = gazetteer().departments
@@ -291,6 +297,7 @@ def page(found: ChartData, *, language: Language = "es") -> str:
         "dashboard",
         title="Calco",
         language=language,
+        home=home,
         charts=list(CHARTS),
         wide=_WIDE,
         tall=_TALL,

@@ -31,7 +31,7 @@ class CachedPage:
         self._render(_state_of(url))
 
     def _render(self, state: object) -> None:
-        html = page(read(self._url), language=self._language).encode()
+        html = page(read(self._url), language=self._language, home="./").encode()
         tag = f'"{hashlib.sha256(html).hexdigest()[:16]}"'
         self._state, self._page = state, (html, gzip.compress(html, 6, mtime=0), tag)
 
