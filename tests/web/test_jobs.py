@@ -371,7 +371,7 @@ UPLOADS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "four hours": (lambda path: make_video(path / "v.mp4", 3, times=[0, LONG // 2, LONG]),
                    "the video is 240 minutes long, and at most 30 are taken"),
     "text": (lambda path: written(path / "v.mp4", b"This is no video. " * 100), "neither an image, nor a video"),
-    "nothing": (lambda path: written(path / "v.mp4", b""), "neither an image, nor a video"),
+    "nothing": (lambda path: written(path / "v.mp4", b""), "the upload is empty"),
     "cut off": (lambda path: written(path / "w.mp4", make_video(path / "v.mp4", 20).read_bytes()[:300]),
                 "neither an image, nor a video"),
     "large": (lambda path: flat_image(path / "a.png", 9000), "9000 x 9000 pixels, and at most"),
