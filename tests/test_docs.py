@@ -186,6 +186,14 @@ def test_the_two_readmes_have_the_same_sections_and_commands() -> None:
     assert [" ".join(line.split()) for line in commands(english)] == translated
 
 
+def test_the_readmes_show_a_report_the_watch_and_each_job() -> None:
+    shown = [re.findall(r"!\[[^]]+\]\(([^)]+)\)", prose(page)) for page in READMES]
+    assert shown[0] == shown[1]
+    home = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "images" / "home").glob("*.png")}
+    assert len(home) == 5
+    assert {*home, "docs/images/readme/report.png", "docs/images/readme/watch.webp"} <= {*shown[0]}
+
+
 def test_the_version_is_the_newest_of_the_changelog() -> None:
     newest = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
