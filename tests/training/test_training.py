@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from calco import CalcoError, imaging
@@ -53,6 +54,13 @@ def test_a_run_leaves_everything_that_it_promises(done):
     assert model["recipe"]["recipe"] == "colorize+erase"
     assert len(model["provenance"]["trained_on"]) >= 15
     assert not list(run.rglob("*.tmp*"))
+
+
+def test_a_configuration_names_its_folder_until_that_holds_a_run(images, done, tmp_path, capsys):
+    for folder, expected in ((tmp_path / "mine", str(tmp_path / "mine")), (done, "")):
+        write_config(tmp_path / "c.yaml", tiny(images, folder), "translator", "test")
+        main(["train", "--config", str(tmp_path / "c.yaml"), "--dry-run"])
+        assert yaml.safe_load(capsys.readouterr().out.split("\n\n")[0])["out"] == expected
 
 
 def test_the_best_model_is_the_one_with_the_best_validation_score(images, tmp_path):

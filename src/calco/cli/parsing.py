@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 from calco.cli.verbs import COMMANDS, listed_examples
@@ -176,10 +177,11 @@ def training_arguments(
         raise UsageError(f"{each} and --resume each bring a whole configuration; give one of them")
     resume = chosen.get("--resume")
     if resume or "--config" in chosen:
-        # A run is repeated beside the first one, not into it.
         module, _, name = load.partition(":")
-        read = getattr(import_module(module), name)
-        default = replace(read(f"{resume}/config.yaml" if resume else chosen["--config"]), out=resume or "")
+        default = getattr(import_module(module), name)(f"{resume}/config.yaml" if resume else chosen["--config"])
+        # A run is repeated beside the first one, not into it.
+        if resume or (Path(default.out) / "config.yaml").is_file():
+            default = replace(default, out=resume or "")
     else:
         default = fresh(chosen.get("--preset"))
     note = f"{presets}{_EPILOGUE.format(size=size)}"
