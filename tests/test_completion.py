@@ -94,7 +94,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", ["bash", *(pytest.param(each, marks=pytest.mark.slow) for each in ("zsh", "fish"))])
 @pytest.mark.parametrize(("keys", "arguments"), TYPED)
 def test_a_shell_completes_what_is_typed(
     shell: str, keys: str, arguments: str, folder: Path, scripts: dict[str, str]

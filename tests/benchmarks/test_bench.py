@@ -190,6 +190,7 @@ def test_the_page_holds_the_table_in_its_place(measured: tuple[Bench, Path]) -> 
     assert done.machine.processor in page
 
 
+@pytest.mark.slow
 def test_a_busy_machine_is_compared_with_one_thread_and_the_head_names_the_peak(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -227,6 +228,7 @@ def test_the_operations_of_grouped_convolutions_are_counted(groups: int, transpo
     assert count_operations(lambda: layer(image).sum().backward()) == 3 * forward  # and the gradients of both
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_step_of_best_add_up_to_it() -> None:
     done = bench(BenchConfig(only="presets", repeats=1, threads=1, device="cpu", precision="fp32"), TINY)
     assert not done.skipped
@@ -237,6 +239,7 @@ def test_the_parts_of_a_step_of_best_add_up_to_it() -> None:
     assert sum(row.ratio for row in parts) >= 1 - 1e-6, "more where a part is lost in the noise"
 
 
+@pytest.mark.slow
 def test_quality_over_time_or_why_it_is_not_reached() -> None:
     config = BenchConfig(only="quality", repeats=1, threads=1, device="cpu", precision="fp32")
     (row,) = bench(config, replace(TINY, quality_l1=0.9)).rows

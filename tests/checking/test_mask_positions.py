@@ -152,6 +152,7 @@ def test_training_warns_of_shifted_masks(run: Callable[..., CheckReport], tmp_pa
     assert "masks-shifted" in {each.kind for each in findings}
 
 
+@pytest.mark.slow
 def test_real_masks_are_left_in_peace(real_data: Path, tmp_path: Path) -> None:
     source = SourceConfig(input="Training_Images", target="Ground_Truth")
     report = check(CheckConfig(images=str(real_data / "humans"), out=str(tmp_path / "out"), source=source))

@@ -64,6 +64,7 @@ def test_without_boxes_there_is_nothing_to_show(write: Write, tmp_path: Path) ->
         section(tmp_path / "set", tmp_path / "out", no_augmentation())
 
 
+@pytest.mark.slow
 def test_opens_in_a_browser_without_complaint(browser: object, boxed: Path, tmp_path: Path) -> None:
     page = check(CheckConfig(images=str(boxed), out=str(tmp_path / "out"), jobs=1)).page
     for scheme in ("light", "dark"):

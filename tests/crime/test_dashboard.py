@@ -125,6 +125,7 @@ def test_the_tables_of_the_page_are_those_of_the_files(opened: Any, cube: ChartD
         assert csv_on_page(opened, name)[1:] == list(csv.reader(io.StringIO(csv_of(name, cube))))[1:], name
 
 
+@pytest.mark.slow
 def test_names_are_shown_as_they_are_and_no_csv_holds_a_formula(browser: Any, cube: ChartData, tmp_path: Path) -> None:
     """Charts take <b>, <a> and entities for markup, and spreadsheets run what begins with "="."""
     nasty = "=<a href='https://example.org'>x</a><b>y</b>&lt;\u2028</script><!--"
@@ -193,6 +194,7 @@ def test_filters_act_on_the_charts(opened: Any, cube: ChartData) -> None:
     assert opened.said == []
 
 
+@pytest.mark.slow
 def test_levels_years_and_languages(opened: Any) -> None:
     opened.click("[data-level=generic]")
     assert opened.locator("[data-level=generic]").get_attribute("aria-pressed") == "true"
@@ -232,6 +234,7 @@ def test_keyboard_and_names_for_those_who_do_not_see_it(opened: Any) -> None:
     assert opened.locator("#table-kinds th[scope=col]").count() == 2
 
 
+@pytest.mark.slow
 def test_everything_is_reached_and_worked_by_the_keyboard(opened: Any) -> None:
     opened.evaluate("document.querySelector('.skip').focus()")
     opened.keyboard.press("Enter")  # past the filters, to the charts
@@ -260,6 +263,7 @@ def test_everything_is_reached_and_worked_by_the_keyboard(opened: Any) -> None:
     assert opened.evaluate("document.activeElement.getAttribute('role')") == "region"  # it can be scrolled by keys
 
 
+@pytest.mark.slow
 def test_paper_is_light_and_the_charts_fit_it(dark: Any) -> None:
     tab = dark
     before = tab.evaluate("getComputedStyle(document.querySelector('#plot-kinds .main-svg')).background")
@@ -298,6 +302,7 @@ def test_plotly_tells_what_is_in_it_and_under_which_licence() -> None:
     assert any("\nplotly.js 4.1.1: MIT\n" in one for one in licences)
 
 
+@pytest.mark.slow
 def test_nothing_with_these_filters_is_said(opened: Any) -> None:
     for box in opened.locator("#years input").all():
         box.uncheck()
@@ -313,6 +318,7 @@ def test_data_is_never_code(cube: ChartData) -> None:
     assert "<script>alert" not in text
 
 
+@pytest.mark.slow
 def test_charts_as_files(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     find_chromium()
     main(["crime", "chart", "kinds", "--from", url, "--out", str(tmp_path)])

@@ -95,6 +95,7 @@ def origin_of(name: str) -> str:
     return chosen.origin
 
 
+@pytest.mark.slow
 def test_weights_come_from_the_hub_stay_on_the_disk_and_are_reported_when_cut(
     hub: str, at: Callable[[str], None]
 ) -> None:

@@ -115,6 +115,7 @@ def test_a_video_resumes_with_the_backend_that_it_was_begun_with(
     assert all(np.abs(one.image.astype(int) - two.image).mean() < 1 for one, two in zip(half, whole, strict=True))
 
 
+@pytest.mark.slow
 def test_processes_of_their_own_take_the_same_backend(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted(room)
     monkeypatch.setattr(backends, "LEVELS", 255)

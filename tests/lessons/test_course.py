@@ -132,6 +132,7 @@ def test_a_lesson_runs_and_exports(lesson: Lesson, tmp_path: Path, data: Path) -
     assert done.seconds < 180 and made.seconds < 180
 
 
+@pytest.mark.slow
 def test_an_export_is_kept_while_it_is_up_to_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = ExportLessonsConfig(numbers=("2.4",), language="es", out=str(tmp_path / "course"))
     first, second = export_lessons(config), export_lessons(config)
@@ -145,6 +146,7 @@ def test_an_export_is_kept_while_it_is_up_to_date(tmp_path: Path, capsys: pytest
     assert page.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_exported_pages_lead_to_the_ones_beside_them(tmp_path: Path) -> None:
     for number in ("2.4", "2.5"):  # one after the other: the page that was there before leads to the new one too
         export_lessons(ExportLessonsConfig(numbers=(number,), language="es", out=str(tmp_path)))
@@ -153,6 +155,7 @@ def test_exported_pages_lead_to_the_ones_beside_them(tmp_path: Path) -> None:
     assert 'href=\\"lesson_2_04.es.html\\"\\u003E2.4 Ver' in pages[1] and "lesson_2_06.es.html" not in pages[1]
 
 
+@pytest.mark.slow
 def test_an_exported_page_leads_to_the_other_language_and_is_as_dark_as_its_reader_s_system(
     tmp_path: Path, browser: Any
 ) -> None:

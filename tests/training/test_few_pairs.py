@@ -28,6 +28,7 @@ FEATURES = ObjectiveConfig(
 SIZED = {"size": 64, "resize": 72}
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_everything_in_it_equals_an_uninterrupted_one(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_a_slow_sink_misses_images_and_holds_nothing_up(clip: str) -> None:
     assert slow.numbers[-1] == quick.numbers[-1], "the last image is shown whatever it takes"
 
 
+@pytest.mark.slow
 def test_a_lost_camera_is_found_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     server = Server(make_video(50), make_video(50, first=100))
@@ -294,6 +295,7 @@ def test_a_named_pipe_waits_for_its_reader_and_for_the_next_one(
     assert said.count("has left; waiting for another") >= 1
 
 
+@pytest.mark.slow
 def test_a_reader_who_stands_still_does_not_keep_the_program(clip: str, pipe: Path) -> None:
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # and never reads
     stop = threading.Event()

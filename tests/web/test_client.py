@@ -20,6 +20,7 @@ def site(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
         yield found
 
 
+@pytest.mark.slow
 def test_a_client_has_a_video_and_an_archive_done(site: Site, tmp_path: Path) -> None:
     video = make_video(tmp_path / "v.mp4", 6)
     archive = written(tmp_path / "images.zip", zip_bytes({"a.png": image_bytes(), "b.png": image_bytes()}))

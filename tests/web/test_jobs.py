@@ -172,6 +172,7 @@ def test_a_detector_does_images_and_videos(tmp_path: Path, detector: ServedModel
         assert jobs.get(video).boxes.keys() == {"csv", "jsonl"}
 
 
+@pytest.mark.slow
 def test_jobs_have_a_lower_priority(tmp_path: Path, served: ServedModel, slow_video: Path) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     with opened(tmp_path / "jobs") as jobs, pytest.MonkeyPatch.context() as patch:
@@ -181,6 +182,7 @@ def test_jobs_have_a_lower_priority(tmp_path: Path, served: ServedModel, slow_vi
         assert [os.getpriority(os.PRIO_PROCESS, process) for process in workers()] == [min(19, own + 3)]
 
 
+@pytest.mark.slow
 def test_a_slow_video_does_not_block_images_and_a_cancelled_one_frees_its_process(
     tmp_path: Path, served: ServedModel, slow_video: Path
 ) -> None:
@@ -201,6 +203,7 @@ def test_a_slow_video_does_not_block_images_and_a_cancelled_one_frees_its_proces
         assert awaited(jobs, waits).state == "done"
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_where_it_was(tmp_path: Path, served: ServedModel) -> None:
     frames = [make_image(number, (640, 480)) for number in range(60)]
     with opened(tmp_path / "jobs") as jobs:
@@ -267,6 +270,7 @@ def kill_studios(folder: Path, served: ServedModel, uploads: list[Path], times: 
         return [awaited(jobs, id) for id in ids]
 
 
+@pytest.mark.slow
 def test_a_killed_studio_loses_no_accepted_job(tmp_path: Path, served: ServedModel) -> None:
     video = make_video(tmp_path / "v.mp4", 20)
     images = written(tmp_path / "many.zip", zip_bytes({f"{number}.png": image_bytes(number) for number in range(5)}))

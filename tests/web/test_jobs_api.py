@@ -97,6 +97,7 @@ def masked(site: Site, upload: tuple[str, bytes], mask: bytes, model: str = "scr
     return site.post(JOBS, data={"model": model}, files=[("file", upload), ("mask", ("mask", mask))])
 
 
+@pytest.mark.slow
 def test_one_mask_serves_all_images_and_all_frames(site: Site, video: bytes, tmp_path: Path) -> None:
     given = {name: image_bytes(number, (64, 48)) for number, name in enumerate(("a.png", "in/b.png"))}
     job = awaited(site, masked(site, ("a.zip", zip_bytes(given)), white_left()).headers["location"])
@@ -111,6 +112,7 @@ def test_one_mask_serves_all_images_and_all_frames(site: Site, video: bytes, tmp
     assert len([*Video(written(tmp_path / "r.mp4", site.get(job["result"]).content)).frames()]) == 8
 
 
+@pytest.mark.slow
 def test_masks_in_a_zip_belong_to_the_images_of_their_names(site: Site) -> None:
     given = {name: image_bytes(number, (64, 48)) for number, name in enumerate(("a.png", "in/b.jpg"))}
     masks = zip_bytes({"in/b.png": white_left(), "other.png": white_left()})
@@ -143,6 +145,7 @@ def test_masks_that_do_not_serve_are_refused(
     assert "mask is there 2 times" in site.post(JOBS, data={"model": model}, files=twice).json()["detail"]
 
 
+@pytest.mark.slow
 def test_the_boxes_of_a_video_are_delivered_as_tables(site: Site, video: bytes) -> None:
     job = awaited(site, submit(site, ("v.mp4", video), model="people", threshold=0.01).headers["location"])
     table = site.get(job["boxes"])

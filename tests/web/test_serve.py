@@ -61,6 +61,7 @@ def site(database: Path) -> Iterator[tuple[str, Any]]:
         yield found
 
 
+@pytest.mark.slow
 def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, browser: Any) -> None:
     address, process = site
     tab = browser.new_page()
@@ -137,6 +138,7 @@ def test_a_model_answers_soon_after_the_command(tmp_path: Path) -> None:
     assert (tmp_path / "state" / "access.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_other_machines_need_the_token_that_is_printed(tmp_path: Path) -> None:
     make_translator(tmp_path / "faces")
     words = [str(tmp_path / "faces"), "--host", "0.0.0.0", "--port", "0", "--folder", str(tmp_path / "state")]
