@@ -66,6 +66,8 @@ def test_a_spanish_notebook_is_shown_spanish(tmp_path: Path, monkeypatch: pytest
     assert "<th>modelo</th><th>entrada copiada</th>" in page and "<td>PSNR ↑</td>" in page
     assert "el modelo no supera a la mejor línea base en L1 (0,3486 contra 0,3486 de la entrada copiada)" in page
     assert card.verdict() == card.verdict("en") != card.verdict("es")
+    better = calco.score(lambda image: image // 2, pairs, perceptual=False).verdict("es")
+    assert "SSIM (0,5335 contra 0,5556 de la entrada copiada, 4\N{NO-BREAK SPACE}% menos)" in better
     info = ModelInfo(
         generator=GeneratorConfig(depth=2, filters=4), recipe=calco.RecipeConfig(recipe="colorize"),
         jitter=JitterConfig(size=16, resize=16), in_channels=1, out_channels=3, step=12_000, scores={"L1": 0.25},

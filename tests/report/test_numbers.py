@@ -24,6 +24,8 @@ def test_a_number_is_written_as_its_language_does(value: float, english: str, sp
         ("{most:,} of {name}", "en", {"most": 12345, "name": "a.b,c"}, "12,345 of a.b,c"),
         ("{most:,} de {name!r}", "es", {"most": 12345, "name": "a.b,c"}, "12\u00a0345 de 'a.b,c'"),
         ("semilla {seed}", "es", {"seed": 12345, "more": 1}, "semilla 12345"),
+        ("{share:.0%} menos", "es", {"share": 0.3}, "30\u00a0% menos"),
+        ("{share:.0%} less", "en", {"share": 0.3}, "30% less"),
         ("{seconds} s, {minutes:.0f}", "es", {"seconds": 0.25, "minutes": 4.4}, "0,25 s, 4"),
     ],
 )

@@ -372,6 +372,6 @@ def _against(card: Scorecard, key: str, language: Language) -> str:
     if metric.unit == "dB":
         text += f", {number(abs(ours - theirs), language, '.1f')} dB {by}"
     elif theirs > 0 and abs(ours / theirs - 1) < 2:
-        share = round(abs(ours / theirs - 1) * 100)
-        text += f", {share}% {by}" if share else ""
+        share = abs(ours / theirs - 1)
+        text += f", {number(share, language, '.0%')} {by}" if round(share, 2) else ""
     return f"{spanish.get(metric.label, metric.label)} ({text})"

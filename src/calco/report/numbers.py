@@ -1,4 +1,4 @@
-"""Numbers as a language writes them: 16,000,000 and 0.5 in English, 16 000 000 and 0,5 in Spanish.
+"""Numbers as a language writes them: 16,000,000, 0.5 and 30% in English, 16 000 000, 0,5 and 30 % in Spanish.
 
 `number` in `static/studio.js` does the same in the browser, where the language of a page can be switched.
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 Language: TypeAlias = Literal["es", "en"]
-_SPANISH: Final = str.maketrans({",": "\N{NO-BREAK SPACE}", ".": ","})
+_SPANISH: Final = str.maketrans({",": "\N{NO-BREAK SPACE}", ".": ",", "%": "\N{NO-BREAK SPACE}%"})
 
 
 def number(value: float, language: Language = "en", spec: str = ",") -> str:
@@ -19,8 +19,8 @@ def number(value: float, language: Language = "en", spec: str = ",") -> str:
         language: "es" or "en".
         spec: As of `format`; a comma in it groups thousands.
 
-    >>> number(1234.5, spec=",.2f"), number(1234.5, "es", ",.2f")
-    ('1,234.50', '1\xa0234,50')
+    >>> number(1234.5, spec=",.2f"), number(1234.5, "es", ",.2f"), number(0.3, "es", ".0%")
+    ('1,234.50', '1\xa0234,50', '30\xa0%')
     """
     written = format(value, spec)
     return written.translate(_SPANISH) if language == "es" else written
