@@ -342,7 +342,7 @@ const setOptions = (stage) => {
     for (const name of ["threshold", "noise_seed"]) if (value(name)?.value) chosen[name] = Number(value(name).value);
     return JSON.stringify(chosen);
   };
-  calco.model(Object.keys(offered)[0]);
+  calco.model(stage.dataset.model);  // the one that Gradio's list shows first; the keys of `offered` are in another order
 };
 
 // Long jobs: the upload, then questions once a second.
