@@ -1,4 +1,4 @@
-"""The studio's pages with bad input and in bad luck, in a real browser: one line in its language, and the page goes on."""
+"""The studio's pages with bad input and in bad luck, in a real browser: one line in its language, and it goes on."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
