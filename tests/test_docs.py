@@ -279,6 +279,12 @@ def test_the_help_shows_the_sentences_of_inherited_fields_and_the_values_of_a_pr
     assert "--batch INT Number of items in a forward pass. (default: 8)" in text
 
 
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_no_help_shows_a_default_that_is_nothing(verb: str) -> None:
+    text = " ".join(help_of(verb).replace("│", " ").split())
+    assert re.findall(r"(\S+ \S+ \S+) \(default: (?:None|''|)\)", text) == []
+
+
 def test_the_examples_of_the_page_on_extending_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     blocks = dict(re.findall(r"```py(?:thon)?\n# (\S+)\n(.*?)```", text, flags=re.DOTALL))

@@ -99,7 +99,7 @@ def _options(group: Any) -> Iterator[Option]:
             values="" if is_flag or not action.option_strings else _metavar(action),
             field=action.dest.replace("-", "_"),
             default=default,
-            text=text,
+            text=text.rstrip(),
             section=group.description or "",
         )
 
@@ -161,7 +161,7 @@ def verb_page(verb: str, language: str) -> str:
             lines.append((f"\n### {section_now.rstrip('.')}\n\n" if section_now else "\n") + head)
         names = " ".join(f"`{name}`" for name in option.names)
         values = f" {_code(option.values)}" if option.values else ""
-        default = _code(option.default) if option.default not in ("", "''") else ""
+        default = _code(option.default) if option.default else ""
         lines.append(f"| {names}{values} | `{option.field}` | {default} | {_cell(option.text)} |")
     return "\n".join(lines) + "\n"
 

@@ -71,7 +71,8 @@ def _run_group(name: str, group: Verb, words: list[str]) -> None:
         print(f"{listed_examples(group.examples)}\n\ncalco {name} VERB --help shows the options of a verb.")
         sys.exit(0 if words else 2)
     elif words[0] not in group.verbs:
-        raise UsageError(f"there is no {name} {words[0]}; choose one of {', '.join(group.verbs)}")
+        alone = f", or calco {name} alone" if group.home else ""
+        raise UsageError(f"there is no {name} {words[0]}; choose one of {', '.join(group.verbs)}{alone}")
     else:
         _call(group.verbs[words[0]], words[1:])
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_origin, get_type_hints
 
 from calco.cli.verbs import COMMANDS, listed_examples
 from calco.console import emit
@@ -95,9 +95,9 @@ def _described(
     Returns:
         A dataclass of plain data with these fields, their values and texts, and the number of hidden options.
     """
-    from tyro.conf import OmitArgPrefixes, Suppress
+    from tyro.conf import OmitArgPrefixes, Suppress, arg
 
-    hints = get_type_hints(kind, include_extras=True)
+    hints, plain = get_type_hints(kind, include_extras=True), get_type_hints(kind)
     texts: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         texts |= _field_texts(base.__module__).get(base.__qualname__, {}) if is_dataclass(base) else {}
@@ -124,6 +124,11 @@ def _described(
         elif not is_shown:
             num_hidden += Suppress not in markers
         if is_shown:
+            if value in (None, "", ()):
+                # "(default: None)" says nothing: the sentence says what happens without the option.
+                hint = Annotated[hint, arg(help_behavior_hint="")]
+            elif value is MISSING and get_origin(plain[each.name]) is tuple:
+                hint = Annotated[hint, arg(help_behavior_hint="(required)")]  # to tyro, none is enough
             members.append((each.name, hint, field(default=value, metadata={"help": text})))
     part = make_dataclass(kind.__name__, members, frozen=True, kw_only=True, namespace={"__doc__": kind.__doc__})
     return part, num_hidden

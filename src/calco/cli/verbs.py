@@ -253,7 +253,7 @@ VERBS: Final[dict[str, Verb]] = {
     "lessons": Verb(
         home="lessons:print_outline",
         about="Learn detection, segmentation and translation of images: the lessons of the course.",
-        examples=("calco lessons open 2.4",),
+        examples=("calco lessons", "calco lessons open 2.4"),
         verbs=_LESSONS,
     ),
     "serve": Verb(
