@@ -89,7 +89,7 @@ def test_scores_are_written_as_plain_json(scored: EvaluationResult, tmp_path: Pa
 
 def test_the_words_tell_errors_by_the_hour(scored: EvaluationResult) -> None:
     told = verdict(scored.card)
-    assert "On 18 images, the detector's mAP 50 is" in told
+    assert "On 18 images, the detector's mAP50 is" in told
     assert "Of 300 people an hour, each looked at once:" in told
     assert "At 2 frames a second, each by itself" in told
     assert "nan" not in told

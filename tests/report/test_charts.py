@@ -20,21 +20,19 @@ ROWS = [
 
 
 def titles(rows: object) -> list[str]:
-    return [
-        re.findall(r"<figcaption><span>(.*?)</span>", figure)[0] for figure in learning_curves(rows, {"psnr": "PSNR"})
-    ]
+    return [re.findall(r"<figcaption><span>(.*?)</span>", figure)[0] for figure in learning_curves(rows)]
 
 
 def test_families() -> None:
     assert titles(ROWS) == ["Generator L1", "Discriminator", "Validation PSNR", "Validation my own"]
-    discriminator = learning_curves(ROWS, {})[1]
+    discriminator = learning_curves(ROWS)[1]
     assert "real goes from 0.6 to 0.5; fake goes from 0.7 to 0.6" in discriminator
-    assert learning_curves([], {}) == []
+    assert learning_curves([]) == []
 
 
 def test_learning_curves_speak_spanish() -> None:
     end = {"step": 9, "end": {"reason": "over", "metric": "psnr", "remark": "more helps"}}
-    charts = [str(each) for each in learning_curves([*ROWS, end], {"psnr": "PSNR"}, "es")]
+    charts = [str(each) for each in learning_curves([*ROWS, end], "es")]
     titles = [re.findall(r"<figcaption><span>(.*?)</span>", each)[0] for each in charts]
     assert (
         "Discriminador" in titles
@@ -46,7 +44,7 @@ def test_learning_curves_speak_spanish() -> None:
     assert not re.search("Discriminator|Generator|Validation| goes from |more helps", said)
 
 
-@pytest.mark.parametrize("chart", learning_curves(ROWS, {}), ids=range(4))
+@pytest.mark.parametrize("chart", learning_curves(ROWS), ids=range(4))
 def test_curves_are_well_formed_and_described(chart: str) -> None:
     figure = ElementTree.fromstring(chart)
     label = next(figure.iter("svg")).get("aria-label")
@@ -56,7 +54,7 @@ def test_curves_are_well_formed_and_described(chart: str) -> None:
 
 def test_long_logs_stay_small_and_inside() -> None:
     rows = [{"step": step, "train": {"g_l1": 1 / step if step % 977 else 1e9}} for step in range(1, 20001)]
-    chart = learning_curves(rows, {})[0]
+    chart = learning_curves(rows)[0]
     assert len(chart) < 30 * 2 * MAX_POINTS
     heights = [float(y) for path in re.findall(r' d="M([^"]+)"', chart) for y in re.findall(r" ([\d.]+)", path)]
     assert min(heights) >= 0 and max(heights) <= HEIGHT
@@ -68,7 +66,7 @@ HOSTILE = '<b>&"'
 @pytest.mark.parametrize(
     "chart",
     [
-        learning_curves([{"step": 1, "train": {HOSTILE: 1.0}}], {})[0],
+        learning_curves([{"step": 1, "train": {HOSTILE: 1.0}}])[0],
         charts.lines(
             HOSTILE, {HOSTILE: [(0, 0), (1, 1)]}, HOSTILE, HOSTILE, unit=True, at=0.5, steps=True, note=HOSTILE
         ),

@@ -113,7 +113,7 @@ def test_a_run_records_why_it_ended_and_what_would_help(done, caplog, images, tm
     train(tiny(images, tmp_path / "run"), progress=False)
     assert "the run ended at step 12: --steps 12 are done" in caplog.messages
     assert rows_of(tmp_path / "run")[-1]["end"]["remark"] in caplog.messages
-    charts = [str(chart) for chart in learning_curves(rows_of(done), {"l1": "L1"})]
+    charts = [str(chart) for chart in learning_curves(rows_of(done))]
     assert [end["reason"] in chart for chart in charts] == ["Validation L1" in chart for chart in charts]
 
 

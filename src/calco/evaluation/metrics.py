@@ -16,6 +16,7 @@ from calco import imaging
 from calco.errors import CalcoError
 from calco.evaluation.scores import Bootstrap, Floats, Metric
 from calco.imaging import Image
+from calco.report.measures import measure_name
 
 Counts = npt.NDArray[np.int64]
 
@@ -33,23 +34,31 @@ MS_SSIM_MIN_SIDE = 176
 
 
 METRICS: dict[str, Metric] = {
-    "l1": Metric("L1", "lower", 4, "Mean absolute difference of the values, 0 the same, 1 black against white."),
-    "psnr": Metric("PSNR", "higher", 2, "Peak signal-to-noise ratio; 100 dB stands for identical images.", "dB"),
-    "ssim": Metric("SSIM", "higher", 4, "Structural similarity in windows of 11 pixels, 1 the same."),
-    "ms_ssim": Metric("MS-SSIM", "higher", 4, "Structural similarity at five scales, 1 the same."),
+    "l1": Metric(
+        measure_name("l1"), "lower", 4, "Mean absolute difference of the values, 0 the same, 1 black against white."),
+    "psnr": Metric(
+        measure_name("psnr"), "higher", 2, "Peak signal-to-noise ratio; 100 dB stands for identical images.", "dB"),
+    "ssim": Metric(measure_name("ssim"), "higher", 4, "Structural similarity in windows of 11 pixels, 1 the same."),
+    "ms_ssim": Metric(measure_name("ms_ssim"), "higher", 4, "Structural similarity at five scales, 1 the same."),
     "st_lpips": Metric(
-        "ST-LPIPS", "lower", 4,
+        measure_name("st_lpips"), "lower", 4,
         "Shift-tolerant perceptual distance of a trained AlexNet, 0 the same. Not comparable with LPIPS figures."),
-    "psnr_inside": Metric("PSNR inside", "higher", 2, "PSNR over the erased pixels alone.", "dB"),
-    "iou": Metric("IoU", "higher", 4, "Intersection over union of the classes, mean over the classes that occur."),
-    "dice": Metric("Dice", "higher", 4, "Twice the intersection over the sum of both areas, mean over the classes."),
-    "pixel_accuracy": Metric("Pixel acc.", "higher", 4, "Share of the pixels whose class is right."),
+    "psnr_inside": Metric(measure_name("psnr_inside"), "higher", 2, "PSNR over the erased pixels alone.", "dB"),
+    "iou": Metric(
+        measure_name("iou"), "higher", 4, "Intersection over union of the classes, mean over the classes that occur."),
+    "dice": Metric(
+        measure_name("dice"), "higher", 4, "Twice the intersection over the sum of both areas, mean over the classes."),
+    "pixel_accuracy": Metric(measure_name("pixel_accuracy"), "higher", 4, "Share of the pixels whose class is right."),
     "colourfulness": Metric(
-        "Colourfulness", None, 1,
+        measure_name("colourfulness"), None, 1,
         "Hasler and Süsstrunk's M3: 0 grey, 33 moderate, 109 extreme. Good is what is near the target's."),
-    "fid": Metric("FID", "lower", 2, "Fréchet distance between Inception features of outputs and targets."),
-    "kid": Metric("KID", "lower", 5, "Kernel distance between Inception features; less biased in small sets."),
-    "inception_score": Metric("IS", "higher", 3, "Inception score: recognisable and varied. Blind to the targets."),
+    "fid": Metric(
+        measure_name("fid"), "lower", 2, "Fréchet distance between Inception features of outputs and targets."),
+    "kid": Metric(
+        measure_name("kid"), "lower", 5, "Kernel distance between Inception features; less biased in small sets."),
+    "inception_score": Metric(
+        measure_name("inception_score"), "higher", 3,
+        "Inception score: recognisable and varied. Blind to the targets."),
 }  # fmt: skip
 
 

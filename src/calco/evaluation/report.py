@@ -71,7 +71,7 @@ def write_report(
         faces=_faces(card.faces) if card.faces else None,
         landmarks=_landmarks(card.landmarks) if card.landmarks else None,
         video=_video(card.video) if card.video else None,
-        curves=learning_curves(log, {name: metric.label for name, metric in METRICS.items()}),
+        curves=learning_curves(log),
         galleries=_galleries(card),
         about=about or {},
         method=f"Intervals come from {RESAMPLES:,} bootstrap resamples of the images (seed {card.seed}), in which "

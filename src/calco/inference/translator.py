@@ -71,6 +71,7 @@ class Translator(Network):
     def _repr_html_(self) -> str:
         """Return what the model is, as a notebook shows it."""
         from calco.report import display  # for notebooks: images are translated without it
+        from calco.report.measures import measure_name
         from calco.report.numbers import number
 
         info, language = self.info, display.chosen_language()
@@ -81,7 +82,8 @@ class Translator(Network):
         rows = [
             (recipe, info.recipe.recipe), (network, info.generator.architecture), (step, number(info.step, language)),
             (channels, f"{info.in_channels} {to} {info.out_channels}"), (device, str(self.device)),
-            *((f"{name} ({validation})", number(value, language, ".4g")) for name, value in info.scores.items()),
+            *((f"{measure_name(name, language)} ({validation})", number(value, language, ".4g"))
+              for name, value in info.scores.items()),
         ]  # fmt: skip
         return display.table([(title, ""), *rows])
 

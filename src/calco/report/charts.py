@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
+from calco.report.measures import measure_name
 from calco.report.numbers import Language, number
 
 WIDTH, HEIGHT = 320.0, 200.0
@@ -180,22 +181,19 @@ def short(value: float, language: Language = "en") -> str:
     return number(value / 1e3, language, ".3g") + "k" if abs(value) >= 1e4 else number(value, language, ".4g")
 
 
-_PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2", "gan": "adversarial", "psnr": "PSNR"}
+_PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2", "gan": "adversarial"}
 
 
 _SPANISH: Final = {
     "Generator": "Generador", "Discriminator": "Discriminador", "Validation": "Validación", "validation": "validación",
     "training": "entrenamiento", "step": "paso", "adversarial": "adversaria", "matching": "comparación",
     "colour": "color", "pixel": "píxel", "overlap": "solapamiento", "fake": "generadas", "real": "reales",
-    "slope": "pendiente", "threshold": "umbral", "recall": "exhaustividad", "precision": "precisión",
-    "large": "grandes", "medium": "medianos", "small": "pequeños",
+    "slope": "pendiente",
 }  # fmt: skip
 """Words of the titles of learning curves, in Spanish; those that are the same are left out."""
 
 
-def learning_curves(
-    rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str], language: Language = "en"
-) -> list[Markup]:
+def learning_curves(rows: Iterable[Mapping[str, Any]], language: Language = "en") -> list[Markup]:
     """One chart for the discriminator's losses, one for each other loss, one for each validation score.
 
     The chart of the score that selects the model bears the remark on the end of the run, which is English and stands
@@ -210,13 +208,13 @@ def learning_curves(
     for row in rows:
         step = row.get("step")
         if isinstance(end := row.get("end"), Mapping):
-            title, _label = _family("validation", str(end.get("metric")), labels)
+            title, _label = _family("validation", str(end.get("metric")), language)
             remarks[title] = "; ".join(str(end[name]) for name in ("reason", "remark") if name in end)
         for kind in ("train", "validation"):
             values = row.get(kind)
             for name, value in values.items() if isinstance(values, Mapping) else ():
                 if step is not None and _is_number(step) and _is_number(value):
-                    title, label = _family(kind, str(name), labels)
+                    title, label = _family(kind, str(name), language)
                     found.setdefault(title, {}).setdefault(label, []).append((float(step), float(value)))
     # A loss that is zero throughout has no part in the run, such as that of an adversary that there is not.
     shown = (
@@ -307,11 +305,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _family(kind: str, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
+def _family(kind: str, name: str, language: Language) -> tuple[str, str]:
     """Return the chart that a curve belongs to, and its name there."""
-    words = [_PARTS.get(part, part) for part in name.split("_")]
     if kind == "validation":
-        return f"Validation {labels.get(name, ' '.join(words))}", "validation"
+        return f"Validation {measure_name(name, language)}", "validation"
+    words = [_PARTS.get(part, part) for part in name.split("_")]
     if name.startswith("d_"):
         return "Discriminator", " ".join(words[1:])
     return " ".join(words), "training"

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from calco import journal
 from calco.console import console
-from calco.evaluation.metrics import METRICS
 from calco.files import explain, make_folder
+from calco.report.measures import measure_name
 
 
 class RunLog:
@@ -186,7 +186,6 @@ WORTHWHILE: Final = 0.05
 """Share of the whole improvement of the validation score that the last third must bring."""
 FALLING: Final = 0.02
 """Share of its own level by which the training loss must fall."""
-LABELS: Final = {name: metric.label for name, metric in METRICS.items()} | {"map50": "mAP50", "map": "mAP", "f1": "F1"}
 
 Points: TypeAlias = Sequence[tuple[int, float]]
 """Steps and values, in order."""
@@ -229,7 +228,7 @@ def advise(
         What would help, with one sentence that holds the figures.
     """
     rows = [row for row in rows if "provisional" not in row]
-    label = LABELS.get(metric, metric)
+    label = measure_name(metric)
     scores = [(row["step"], value) for row in rows if (value := _number(row.get("validation"), metric)) is not None]
     losses = [(row["step"], value) for row in rows if (value := _number(row.get("train"), loss)) is not None]
     neither = f"whether more minutes or more {items} would help"

@@ -11,8 +11,9 @@ from calco import imaging, journal
 from calco.errors import CalcoError
 from calco.report.charts import in_notebook, learning_curves
 from calco.report.display import chosen_language, figure
+from calco.report.measures import measure_name
 from calco.report.numbers import Language, filled, number
-from calco.training.log import LABELS, duration
+from calco.training.log import duration
 from calco.training.run_folder import sheets
 
 LOG_NAME: Final = "log.jsonl"
@@ -38,7 +39,8 @@ class RunSummary:
         state: Training while rows arrive, ended after the last one, stopped if neither.
         step: Step of the newest row.
         seconds: Seconds of training.
-        score: Newest validation score, such as ("ST-LPIPS", 0.185), in three digits; None if there is none.
+        score: Newest validation score by its name in the log, such as ("st_lpips", 0.185), in three digits; None if
+            there is none.
         best: Best one, with its step; empty until the run has ended.
         remark: What the end of the run says.
         helps: What would help by that: minutes, pairs, or unclear.
@@ -64,8 +66,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], modified: float, language: Lang
     values: Mapping[str, Any] = next(
         (row["validation"] for row in reversed(rows) if isinstance(row.get("validation"), Mapping)), {}
     )
-    # Without the metric that selects the model, which the end of a run names: the last of them.
-    newest = metric if metric in values else next(reversed([*values]), "")
+    # Without the metric that selects the model, which the end of a run names: a detector's mAP50, or the last of them.
+    newest = next((name for name in (metric, "map50") if name in values), next(reversed([*values]), ""))
     best = _written(_score(metric, (end or {}).get("best")), language)
     if best and (step := (end or {}).get("best_step")) is not None:
         best += filled(_WORDS[language]["at"], language, {"step": step})
@@ -86,11 +88,11 @@ def step_of(sheet: str) -> int:
 
 
 def _score(name: str, number: object) -> tuple[str, float] | None:
-    return (LABELS.get(name, name), float(f"{number:.3g}")) if isinstance(number, int | float) else None
+    return (name, float(f"{number:.3g}")) if isinstance(number, int | float) else None
 
 
 def _written(score: tuple[str, float] | None, language: Language) -> str:
-    return f"{score[0]} {number(score[1], language, '.3g')}" if score else ""
+    return f"{measure_name(score[0], language)} {number(score[1], language, '.3g')}" if score else ""
 
 
 class Run(PosixPath):
@@ -123,7 +125,7 @@ class Run(PosixPath):
         parts = [
             f"<p><b>{html.escape(str(self))}</b>: {html.escape(', '.join(filter(None, facts)))}</p>",
             *(_sheet_html(sheet, shown) for sheet in sheets(self)[-1:]),
-            in_notebook(learning_curves(rows, LABELS, shown)),
+            in_notebook(learning_curves(rows, shown)),
         ]
         return "\n".join(parts)
 

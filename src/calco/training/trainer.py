@@ -21,8 +21,9 @@ from calco.data.dataset import batches
 from calco.errors import CalcoError, UnusableError, WriteError, enough_memory
 from calco.files import make_folder
 from calco.networks.machine import choose_device
+from calco.report.measures import measure_name
 from calco.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
-from calco.training.log import LABELS, MeanLosses, ProgressLine, RunLog, advise, duration
+from calco.training.log import MeanLosses, ProgressLine, RunLog, advise, duration
 from calco.training.processes import (
     ProcessGroup,
     check_several,
@@ -169,7 +170,7 @@ class Trainer(Generic[B]):
     def reason(self) -> str:
         """Why the run has ended; empty while it goes on."""
         metric = self.task.config.keep.best_by
-        return self.limit.reason(self.done, self.stale, LABELS.get(metric, metric))
+        return self.limit.reason(self.done, self.stale, measure_name(metric))
 
     @property
     def resume_command(self) -> str:

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from calco import journal
 from calco.errors import CalcoError
 from calco.report.charts import learning_curves
+from calco.report.measures import measure_name
 from calco.report.numbers import Language
-from calco.training.log import LABELS
 from calco.training.run import LOG_NAME, RunSummary, step_of, summarise
 from calco.training.run_folder import sheets
 
@@ -38,6 +38,10 @@ class ShownRun(RunSummary):
     samples: tuple[str, ...]
 
     step_of = staticmethod(step_of)
+
+    def score_name(self, language: Language) -> str:
+        """Return the name of the newest score as a page shows it; empty if there is none."""
+        return measure_name(self.score[0], language) if self.score else ""
 
     @property
     def minutes(self) -> int:
@@ -71,7 +75,7 @@ class Gallery:
     def curves(self, run: ShownRun, language: Language) -> list[Markup]:
         """Return the learning curves of a run, with their words in a language."""
         with self._lock:
-            return learning_curves(self._rows(run.path / LOG_NAME), LABELS, language)
+            return learning_curves(self._rows(run.path / LOG_NAME), language)
 
     def _runs(self) -> dict[str, ShownRun]:
         now = time.monotonic()

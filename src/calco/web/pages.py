@@ -18,7 +18,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
-from calco.evaluation.metrics import METRICS
+from calco.report.measures import measure_name
 from calco.report.numbers import Language, number
 from calco.report.page import render
 from calco.web.api import ROOT
@@ -190,7 +190,7 @@ class Pages:
         return self._html(
             "studio_model", language, "", title=f"{model.name} · Calco", title_key="", model=model,
             use=f"{PATH}/{model.job}", facts=_facts(model, record),
-            scores=[(METRICS[name].label if name in METRICS else name, float(f"{value:.4g}"))
+            scores=[(measure_name(name, language), float(f"{value:.4g}"))
                     for name, value in scores.items() if isinstance(value, int | float) and math.isfinite(value)],
             record=without_paths(json.dumps(_shortened(record), indent=2, ensure_ascii=False)),
         )  # fmt: skip

@@ -39,6 +39,7 @@ from calco.imaging import Image
 from calco.inference.folder import read_weights
 from calco.networks.cpu import prefer_onednn
 from calco.networks.machine import NAMES
+from calco.report.measures import measure_name
 from calco.training.checkpoint import TrainableNetworks, latest_checkpoint, load_position
 from calco.training.processes import SINGLE, ProcessGroup, need_compiler, ready_device
 from calco.training.run import Run
@@ -290,8 +291,8 @@ class DetectionTask(Task[DetectionBatch]):
         numbers = scores.numbers()
         threshold = numbers.get("threshold", 0.5)
         caption = f"epoch {epoch}  step {step}  " + "  ".join(
-            f"{label} {numbers[name]:.3f}" if name in numbers else f"{label} undefined"
-            for name, label in (("map50", "mAP50"), ("map", "mAP"), ("f1", "F1"))
+            f"{measure_name(name)} {numbers[name]:.3f}" if name in numbers else f"{measure_name(name)} undefined"
+            for name in ("map50", "map", "f1")
         )
         undefined = f"{best_by} is undefined: no validation image has an object; the last weights are kept"
         return Validation(

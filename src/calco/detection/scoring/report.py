@@ -24,11 +24,16 @@ from calco.detection.scoring.score import (
 from calco.errors import CalcoError
 from calco.evaluation.scores import Score, score_table
 from calco.report import charts
+from calco.report.measures import measure_name
 from calco.report.page import Cell, Column, Look, Mark, Row, Table, boxed, count, write_page
 
 MOST_CONFUSED: Final = 24
 """Number of classes in the matrix of confusions, the most frequent ones."""
-CLASS_TITLES: Final = ("Objects", "mAP 50:95 ↑", "mAP 50 ↑", "mAP 75 ↑", "Found among 100 ↑")
+CLASS_TITLES: Final = (
+    "Objects",
+    *(f"{measure_name(each)} ↑" for each in ("map", "map50", "map75")),
+    "Found among 100 ↑",
+)
 WORST: Final = 12
 CHOSEN: Final = 9
 _BOXES: Final = 100  # in one image
@@ -77,13 +82,13 @@ def write_report(
         in_use=_in_use(card),
         curves=_curves(card),
         classes=Table("Scores by class", [*map(Column, CLASS_TITLES)], [*starmap(Row, class_rows(card))], "Class"),
-        sizes=Table("Scores by size", [Column("Objects"), Column("mAP 50:95 ↑")], sizes, "Size"),
+        sizes=Table("Scores by size", [Column("Objects"), Column(CLASS_TITLES[1])], sizes, "Size"),
         confusion=_confusion(card),
         confusion_note=f" The {MOST_CONFUSED} most frequent classes." if len(card.classes) > MOST_CONFUSED else "",
         looks=_LOOKS,
         worst=_cards(done, [place for place in order if card.images[place].errors][:WORST]),
         chosen=_cards(done, chosen),
-        learning=charts.learning_curves(log, {}),
+        learning=charts.learning_curves(log),
         about=about or {},
         method="Mean average precision is counted by faster-coco-eval after COCO's protocol. Intervals hold the value "
         f"with 95% certainty: they come from bootstrap resamples of the images (seed {card.seed}), in which those of "
@@ -133,7 +138,7 @@ def _curves(card: DetectionCard) -> list[Markup]:
             {name: [(r, p) for r, p, _ in card.curves[name]] for name in order[number : number + charts.COLOURS]},
             "recall", "precision", unit=True, steps=True,
             values={name: _number(card.scores.classes[name].ap50) for name in order},
-            note="At an overlap of 0.5; behind each name its mAP 50.",
+            note="At an overlap of 0.5; behind each name its mAP50.",
         )
         for number in range(0, min(len(order), 3 * charts.COLOURS), charts.COLOURS)
     ]  # fmt: skip
@@ -259,10 +264,10 @@ def sentences(card: DetectionCard) -> list[str]:
     if not card.scores.num_objects:
         return [f"{where}, nothing is to be found: {few(card.rates.wrong)} false alarms an image."]
     map50, whole = (_with_interval(model[name], MEASURES[name].text) for name in ("map50", "map"))
-    text = [f"{where}, the detector's mAP 50 is {map50}, its mAP 50:95 {whole}."]
+    text = [f"{where}, the detector's mAP50 is {map50}, its mAP50-95 {whole}."]
     if card.gain is not None and math.isfinite(card.gain.mean):
         mean, *ends = _with_interval(card.gain, lambda value: f"{value:,.1f}").split(" ", 1)
-        text.append(" ".join([f"That is {mean} times the mean box's mAP 50", *ends]) + ".")
+        text.append(" ".join([f"That is {mean} times the mean box's mAP50", *ends]) + ".")
     elif MEAN_BOX in card.systems:
         text.append("The mean box finds none of the objects.")
     rates = card.rates

@@ -29,6 +29,7 @@ from calco.errors import CalcoError
 from calco.evaluation.scores import Bootstrap, Metric, Score, Systems, plain
 from calco.files import make_folder, write_json
 from calco.records import to_record
+from calco.report.measures import measure_name
 
 FORMAT: Final = 1
 SCORES: Final = "scores.json"
@@ -42,10 +43,12 @@ SYSTEMS: Final = {
 }
 MEASURES: Final = {
     "map": Metric(
-        "mAP 50:95", "higher", 3, "Mean average precision over the overlaps from 0.5 to 0.95, as COCO counts it."),
-    "map50": Metric("mAP 50", "higher", 3, "Mean average precision where an overlap of 0.5 makes a box right."),
-    "map75": Metric("mAP 75", "higher", 3, "Mean average precision where it takes an overlap of 0.75."),
-    "f1": Metric("F1", "higher", 3, "Harmonic mean of precision and recall at the threshold."),
+        measure_name("map"), "higher", 3,
+        "Mean average precision over the overlaps from 0.5 to 0.95, as COCO counts it."),
+    "map50": Metric(
+        measure_name("map50"), "higher", 3, "Mean average precision where an overlap of 0.5 makes a box right."),
+    "map75": Metric(measure_name("map75"), "higher", 3, "Mean average precision where it takes an overlap of 0.75."),
+    "f1": Metric(measure_name("f1"), "higher", 3, "Harmonic mean of precision and recall at the threshold."),
     "precision": Metric("Precision", "higher", 3, "Share of the boxes at the threshold that are right."),
     "recall": Metric("Recall", "higher", 3, "Share of the objects that are found at the threshold."),
     "wrong": Metric("False alarms", "lower", 2, "False boxes per image at the threshold."),
@@ -103,7 +106,7 @@ class DetectionCard:
     threshold: float  # lowest score of the boxes that count
     best_threshold: float  # threshold with the best F1 on these images
     systems: Mapping[str, Mapping[str, Score]]  # system, measure (those of `MEASURES`), score with its interval
-    gain: Score | None  # detector's mAP 50 as a multiple of the mean box's; None if that is 0
+    gain: Score | None  # detector's mAP50 as a multiple of the mean box's; None if that is 0
     scores: Scores  # scores of the detector, by class and by size
     sizes: Mapping[str, int]  # number of small, medium and large objects
     # Class => recall, precision, score, at most some hundred points
@@ -212,7 +215,7 @@ def _measures(
 
 
 def _gain(systems: Systems, resampled: Mapping[str, Mapping[str, Floats]]) -> Score | None:
-    """Return the detector's mAP 50 as a multiple of the mean box's, in the same resamples."""
+    """Return the detector's mAP50 as a multiple of the mean box's, in the same resamples."""
     if MEAN_BOX not in systems or not systems[MEAN_BOX]["map50"].mean > 0:
         return None
     ours, theirs = (resampled[name].get("map50", np.zeros(0)) for name in (MODEL, MEAN_BOX))

@@ -149,7 +149,7 @@ def _(detector):
         "size": info.size,
         "threshold": round(info.threshold, 3),
         "step": info.step,
-        "validation mAP 50": round(info.scores["map50"], 3),
+        "validation mAP50": round(info.scores["map50"], 3),
         "weights": info.provenance.get("weights", info.provenance.get("began_with")),
     }
     return

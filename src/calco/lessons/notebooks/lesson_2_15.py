@@ -60,8 +60,8 @@ def _(data, detectors, draw_detections, runs, t, validation, which):
     maps = {name: detectors[name].info.scores["map50"] for name in runs}
     t.images(
         *(
-            (draw_detections(_image, detectors[name](_image), data.classes), f"{es}: mAP 50 = {maps[name]:.3f}",
-             f"{en}: mAP 50 = {maps[name]:.3f}")
+            (draw_detections(_image, detectors[name](_image), data.classes), f"{es}: mAP50 = {maps[name]:.3f}",
+             f"{en}: mAP50 = {maps[name]:.3f}")
             for name, (es, en) in _labels.items()
         ),
         width=330,

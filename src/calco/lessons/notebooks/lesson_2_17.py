@@ -95,7 +95,7 @@ def _(average_precision, cv2, detector, np, validation):
         return np.ascontiguousarray(image[::-1, ::-1]), type(objects)(boxes=boxes, classes=objects.classes)
 
     def score(kind, strength):
-        """Return the mAP 50 of the detector on the perturbed validation images."""
+        """Return the mAP50 of the detector on the perturbed validation images."""
         images, truth = zip(*(perturbed(sample, kind, strength) for sample in validation), strict=True)
         return average_precision(truth, detector.many(images, threshold=0.01), detector.classes).ap50
 
@@ -111,13 +111,13 @@ def _(detector, draw_detections, kind, kit, perturbed, score, strength, t, valid
     _figure, _axes = kit.plot(5, 3)
     _axes.plot(steps, curve, marker="o")
     _axes.plot([strength.value], [here], "o", color="black")
-    _axes.set(xlabel=t.pick("fuerza", "strength"), ylabel="mAP 50", ylim=(0, 1))
+    _axes.set(xlabel=t.pick("fuerza", "strength"), ylabel="mAP50", ylim=(0, 1))
     kit.mo.hstack(
         [
             t.image(draw_detections(_image, detector(_image), detector.classes), width=300,
                     es="lo que encuentra (OpenMoji, CC BY-SA 4.0)", en="what it finds (OpenMoji, CC BY-SA 4.0)"),
-            t.image(_figure, es=f"mAP 50 = {here:.2f} con esta fuerza; {curve[0]:.2f} sin perturbar", width=420,
-                    en=f"mAP 50 = {here:.2f} at this strength; {curve[0]:.2f} without perturbation"),
+            t.image(_figure, es=f"mAP50 = {here:.2f} con esta fuerza; {curve[0]:.2f} sin perturbar", width=420,
+                    en=f"mAP50 = {here:.2f} at this strength; {curve[0]:.2f} without perturbation"),
         ],
         justify="start",
     )  # fmt: skip
@@ -172,7 +172,7 @@ def _(score, t):
     whole = score("dark", 0)
     t.table(
         [
-            {t.pick("perturbación", "perturbation"): t.pick(*NAMES[name]), "mAP 50": f"{value:.2f}",
+            {t.pick("perturbación", "perturbation"): t.pick(*NAMES[name]), "mAP50": f"{value:.2f}",
              t.pick("pierde", "lost"): f"{whole - value:.2f}"}
             for name, value in sorted(halves.items(), key=lambda pair: pair[1])
         ]

@@ -87,13 +87,11 @@ def _(kit, labels, logs, part, smooth, t):
             label=t.pick(*labels[_name]),
         )
     _left.set(xlabel=t.pick("paso", "step"), ylabel=t.pick("pérdida", "loss"))
-    _right.set(
-        xlabel=t.pick("paso", "step"), ylabel=t.pick("mAP 50, validación", "mAP 50, validation"), ylim=(-0.02, 1)
-    )
+    _right.set(xlabel=t.pick("paso", "step"), ylabel=t.pick("mAP50, validación", "mAP50, validation"), ylim=(-0.02, 1))
     _left.legend()
     t.image(_figure, width=820,
-            es=f"A los mismos pasos: mAP 50 = {best['auto']:.3f} con ImageNet, {best['scratch']:.3f} al azar",
-            en=f"At equal steps: mAP 50 = {best['auto']:.3f} with ImageNet, {best['scratch']:.3f} at random")  # fmt: skip
+            es=f"A los mismos pasos: mAP50 = {best['auto']:.3f} con ImageNet, {best['scratch']:.3f} al azar",
+            en=f"At equal steps: mAP50 = {best['auto']:.3f} with ImageNet, {best['scratch']:.3f} at random")  # fmt: skip
     return (smoothed,)
 
 

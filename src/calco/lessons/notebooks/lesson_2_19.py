@@ -123,7 +123,7 @@ def _(card, t):
         [
             {t.pick("medida", "measure"): name, t.pick("el detector", "the detector"): shown(ours[key]),
              t.pick("caja media", "mean box"): shown(mean_box[key])}
-            for key, name in (("map", "mAP 50:95"), ("map50", "mAP 50"), ("map75", "mAP 75"), ("f1", "F1"),
+            for key, name in (("map", "mAP50-95"), ("map50", "mAP50"), ("map75", "mAP75"), ("f1", "F1"),
                               ("precision", t.pick("precisión", "precision")), ("recall", t.pick("exhaustividad", "recall")),
                               ("wrong", t.pick("falsas alarmas por imagen", "false alarms per image")))
         ]
@@ -135,12 +135,12 @@ def _(card, t):
 def _(t):
     t(
         es="""
-        Compara la fila de mAP 50 con la de mAP 75: el detector encuentra los objetos mucho mejor de lo que ajusta sus
+        Compara la fila de mAP50 con la de mAP75: el detector encuentra los objetos mucho mejor de lo que ajusta sus
         cajas. Es lo normal con 96 píxeles y 160 pasos. Cómo se hace el cálculo, con la precisión leída en 101
         exhaustividades:
         """,
         en="""
-        Compare the row of mAP 50 with that of mAP 75: the detector finds objects much better than it fits their boxes.
+        Compare the row of mAP50 with that of mAP75: the detector finds objects much better than it fits their boxes.
         This is usual with 96 pixels and 160 steps. The computation, with precision read at 101 recalls:
         """,
     )
@@ -243,7 +243,7 @@ def _(t):
 
         ## Ejercicios
 
-        **1.** Dos detectores tienen mAP 50 de 0,86 [0,80; 0,91] y 0,83 [0,77; 0,89] en las mismas 60 imágenes. ¿Cuál
+        **1.** Dos detectores tienen mAP50 de 0,86 [0,80; 0,91] y 0,83 [0,77; 0,89] en las mismas 60 imágenes. ¿Cuál
         es mejor?
         """,
         en="""
@@ -256,7 +256,7 @@ def _(t):
 
         ## Exercises
 
-        **1.** Two detectors have a mAP 50 of 0.86 [0.80, 0.91] and 0.83 [0.77, 0.89] on the same 60 images. Which is
+        **1.** Two detectors have a mAP50 of 0.86 [0.80, 0.91] and 0.83 [0.77, 0.89] on the same 60 images. Which is
         better?
         """,
     )

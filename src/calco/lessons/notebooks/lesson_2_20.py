@@ -169,14 +169,14 @@ def _(kit):
             ),
         ),
         kit.Question(
-            es="Un detector tiene mAP 50 de 0,90 y mAP 75 de 0,45. ¿Qué dice eso?",
-            en="A detector has a mAP 50 of 0.90 and a mAP 75 of 0.45. What does it say?",
+            es="Un detector tiene mAP50 de 0,90 y mAP75 de 0,45. ¿Qué dice eso?",
+            en="A detector has a mAP50 of 0.90 and a mAP75 of 0.45. What does it say?",
             choices=(
                 kit.Choice(
                     es="Confunde clases",
                     en="It confuses classes",
-                    why_es="Entonces también el mAP 50 sería bajo.",
-                    why_en="Then mAP 50 would be low as well.",
+                    why_es="Entonces también el mAP50 sería bajo.",
+                    why_en="Then mAP50 would be low as well.",
                 ),
                 kit.Choice(
                     es="Encuentra los objetos, pero sus cajas son flojas",
