@@ -97,7 +97,7 @@ def opened(folder: Path, *models: Path, token: str = "", **options: Any) -> Iter
     with (
         contextlib.closing(studio),
         contextlib.closing(open_jobs(config, folder / "jobs")) as jobs,
-        listen(replace(config, port=0)) as listening,
+        listen(replace(config, port=options.get("port", 0))) as listening,
     ):
         app: Any = build_app(config, studio, jobs=jobs, token=token, folder=folder)
         server = uvicorn.Server(uvicorn.Config(

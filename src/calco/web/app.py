@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from calco.errors import CalcoError
@@ -28,12 +28,15 @@ from calco.report.server import HostRule
 from calco.version import __version__
 from calco.web import ServeConfig
 from calco.web.api import ROOT, api_routes, problem, refusal
+from calco.web.blocks import language_of
 from calco.web.dashboard import crime_routes
+from calco.web.gradio_app import PATH
 from calco.web.jobs import Jobs
 from calco.web.jobs_api import jobs_routes
 from calco.web.pages import Pages
 from calco.web.refusals import RefusedError, complaint
 from calco.web.service import Studio
+from calco.web.texts import text
 
 LOG = logging.getLogger(__name__)
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -44,6 +47,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE: Final = "calco_token"
 _SLOWEST: Final = 100_000  # bytes a second of an upload, beyond the time of a request
+_BESIDE_IMAGE: Final = 2_000_000  # bytes of a mask and of JSON around the image of a page
 _LOG_BYTES: Final = 10_000_000  # of the access log, before it begins anew; the one before is kept
 _BOUNDS: Final = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds, of the histogram
 
@@ -62,13 +66,13 @@ _HEADERS: Final = {
 
 
 _DOOR: Final = """<!doctype html>
-<html lang="es"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Calco</title><body style="font-family: sans-serif; margin: 3rem; color-scheme: light dark">
-<form action="/"><p><label>La clave (token) que muestra la terminal ·
-<span lang="en">The token that the terminal shows</span><br>
-<input name="token" type="password" required autofocus autocomplete="off"></label> <button>OK</button></form>
+<form><p><label>{label}<br>
+<input name="token" type="password" required autofocus autocomplete="off"></label> <button>OK</button></p>
+<p role="alert">{wrong}</p></form>
 """
-"""Asks a person for the token."""
+"""Asks a person for the token, at the address of the page that was asked for."""
 
 
 class Metrics:
@@ -216,22 +220,31 @@ class Guard:
             return None
         if self._is_token(_cookie(headers)):
             return None
-        if self._is_token(query.pop("token", "")):
+        given = query.pop("token", "")
+        if self._is_token(given):
             to = quote(scope["path"], safe="/") + (f"?{urlencode(query)}" if query else "")
             answer = RedirectResponse(to, 303)
             answer.set_cookie(COOKIE, self._token, httponly=True, samesite="lax", max_age=30 * 86_400)
             return answer
         if "text/html" in headers.get("accept", ""):
-            return HTMLResponse(_DOOR, 401, {"WWW-Authenticate": "Bearer"})
+            language = language_of(HTTPConnection(scope), self._config.language)
+            wrong = text("token_wrong", language) if given else ""
+            door = _DOOR.format(language=language, label=text("token", language), wrong=wrong)
+            return HTMLResponse(door, 401, {"WWW-Authenticate": "Bearer"})
         return refusal(headers, RefusedError("token"), {"WWW-Authenticate": "Bearer"})
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
 
     def _most_bytes(self, path: str) -> int:
-        """Return the largest body of a request: that of a job where jobs and files are sent."""
-        is_file = path.startswith(f"{ROOT}/jobs") or path.endswith("/upload")
-        return round((self._config.video_megabytes if is_file else self._config.image_megabytes) * 1e6)
+        """Return the largest body of a request: that of a job where jobs and files are sent.
+
+        A page sends an image within JSON, in base 64 and perhaps with a mask.
+        """
+        if path.startswith(f"{ROOT}/jobs") or path.endswith("/upload"):
+            return round(self._config.video_megabytes * 1e6)
+        image = round(self._config.image_megabytes * 1e6)
+        return image * 4 // 3 + _BESIDE_IMAGE if path.startswith(f"{PATH}/") else image
 
     def _record(self, scope: Scope, request: "_Request") -> None:
         seconds, status = time.monotonic() - request.start, request.status or 499  # 499: it left before an answer
@@ -373,7 +386,7 @@ def build_app(
 
     pages = Pages(
         studio, jobs, crime=bool(config.crime), runs=config.runs, most_bytes=round(config.image_megabytes * 1e6),
-        api=f"{ROOT}/openapi.json", language=config.language,
+        most_job_bytes=round(config.video_megabytes * 1e6), api=f"{ROOT}/openapi.json", language=config.language,
     )  # fmt: skip
     pages.mount(app)
     if token:

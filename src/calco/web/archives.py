@@ -86,7 +86,7 @@ def _check_directory(path: Path, limits: Limits) -> None:
         tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     if end < 0 or len(tail) < end + 22:
-        raise RefusedError("archive_damaged", reason="its directory is missing")
+        raise RefusedError("archive_damaged", reason=("zip_directory", {}))
     size = struct.unpack_from("<L", tail, end + 12)[0]
     if tail[max(0, end - 76) :][:4] == b"PK\x06\x06":  # the record of ZIP64, which counts in 64 bits
         size = max(size if size != 0xFFFFFFFF else 0, struct.unpack_from("<Q", tail, end - 76 + 40)[0])
@@ -215,6 +215,10 @@ def pack(target: Path, files: Iterable[tuple[str, Path]], texts: Mapping[str, st
             archive.writestr(zipfile.ZipInfo(name, _DATE), text)
 
 
-def _reason(error: BaseException) -> str:
-    text = str(error).splitlines()[0] if str(error).strip() else type(error).__name__
-    return text[:120]
+def _reason(error: BaseException) -> Said:
+    """Return why an archive cannot be read, in both languages: the library has English alone."""
+    if isinstance(error, NotImplementedError):
+        return "zip_method", {}
+    if "CRC" in str(error) or isinstance(error, zlib.error | lzma.LZMAError | EOFError):
+        return "zip_data", {}
+    return "zip_layout", {}

@@ -181,6 +181,10 @@ class JobStore:
         """Let the result of a job that is done go at a time, unless its client keeps it."""
         self._change("expires = ?", id, "state = 'done' AND NOT keep", when)
 
+    def postpone(self, id: str, when: float) -> None:
+        """Let a result that is to go anyway go at a later time."""
+        self._change("expires = ?", id, "expires IS NOT NULL", when)
+
     def forget_result(self, id: str, code: str) -> None:
         """Note that a result is gone, and why."""
         self._change("result = NULL, expires = NULL, code = ?, details = '{}'", id, "1", code)

@@ -223,6 +223,15 @@ class Jobs:
         """Note that a client has the whole result: it is deleted soon, unless the job's options keep it."""
         self._store.expire(id, time.time() + _LINGER)
 
+    def shown(self, id: str) -> float:
+        """Note that a page shows the result of a job: it stays while it does, delivered or not.
+
+        Returns:
+            Seconds after which the page has to say so again.
+        """
+        self._store.postpone(id, time.time() + _LINGER)
+        return _LINGER / 4
+
     def counts(self) -> dict[State, int]:
         """Return the number of jobs in each state."""
         return self._store.counts()

@@ -68,13 +68,14 @@ class Pages:
         crime: Show the way to the crime dashboard, which stands at /crime.
         runs: Folder of runs; "" for none.
         most_bytes: Largest upload of an image.
+        most_job_bytes: Largest upload of a job.
         api: Address of the documentation of the REST API; "" for none.
         language: Language of browsers that ask for neither Spanish nor English.
     """
 
     def __init__(
         self, studio: Studio, jobs: Jobs | None = None, *, crime: bool = False, runs: str | Path = "",
-        most_bytes: int = 32_000_000, api: str = "", language: Language = "en",
+        most_bytes: int = 32_000_000, most_job_bytes: int = 1_000_000_000, api: str = "", language: Language = "en",
     ) -> None:  # fmt: skip
         self._studio, self._jobs, self._api, self._default = studio, jobs, api, language
         self._gallery = Gallery(runs) if runs else None
@@ -94,7 +95,7 @@ class Pages:
             json.dumps(
                 {
                     "words": {each: words(each) for each in LANGUAGES},
-                    "limits": {"bytes": most_bytes},
+                    "limits": {"bytes": most_bytes, "job_bytes": most_job_bytes, "pixels": studio.most_pixels},
                     "example": example(),
                 }
             ).replace("<", "\\u003c")
@@ -232,10 +233,14 @@ class Pages:
         except RefusedError:
             return HTMLResponse(self._task(language, state="failed", key="error_job"), headers=_LIVE)
         said = {"english": without_paths(job.message), "spanish": without_paths(job.spanish)}
+        if job.state == "done" and job.result is None:  # delivered and deleted, or in the way of others
+            upper = {name: each[:1].upper() + each[1:] for name, each in said.items()}
+            return HTMLResponse(self._task(language, state="gone", key="refused", values=upper), headers=_LIVE)
+        again = self._jobs.shown(job_id) if job.state == "done" else 1.0 if job.state in ("queued", "running") else 0.0
         values: dict[str, Any] = {"key": "failed", "values": said} if job.state == "failed" else {"values": said}
         base = f"{ROOT}/jobs/{job.id}"
         html = self._task(
-            language, state=job.state, percent=round(100 * job.progress),
+            language, state=job.state, again=again, percent=round(100 * job.progress),
             preview=f"{base}/preview?{job.count}" if job.preview else "",
             result=f"{PATH}/jobs/{job.id}/result" if job.result else "", itself=base,
             video=job.result is not None and job.result.suffix == ".mp4",
@@ -244,7 +249,16 @@ class Pages:
         return HTMLResponse(html, headers=_LIVE)
 
     def _task(self, language: Language, **values: Any) -> str:
-        nothing = {"percent": 0, "preview": "", "result": "", "itself": "", "video": False, "boxes": "", "values": {}}
+        nothing = {
+            "again": 0,
+            "percent": 0,
+            "preview": "",
+            "result": "",
+            "itself": "",
+            "video": False,
+            "boxes": "",
+            "values": {},
+        }
         return render("studio_task", language=language, words=words(language), **{**nothing, "key": "", **values})
 
     def result(self, job_id: str, request: Request) -> Response:

@@ -181,6 +181,10 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
         "the ZIP is cut off or damaged ({reason}); pack and upload it again",
         "el ZIP está incompleto o dañado ({reason}); comprímelo y súbelo de nuevo",
     ),
+    "zip_directory": (200, "its directory is missing", "falta su directorio"),
+    "zip_method": (200, "its compression is not known here", "aquí no se conoce su compresión"),
+    "zip_data": (200, "what it holds is damaged", "su contenido está dañado"),
+    "zip_layout": (200, "its structure is damaged", "su estructura está dañada"),
     "archive_empty": (
         422,
         "the ZIP holds no image; pack JPEG, PNG or other images",

@@ -320,12 +320,24 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "error_no_mask": ("Pinta antes la zona que quieres reparar.", "Brush over what should be repaired first."),
     "error_no_file": ("Elige antes un archivo.", "Choose a file first."),
     "error_not_image": (
-        "Este archivo no es una imagen que se pueda abrir. Prueba con un JPEG o un PNG.",
-        "This file is not an image that can be opened. Try a JPEG or a PNG.",
+        "El navegador no puede abrir {name} como imagen. Prueba con un JPEG o un PNG.",
+        "The browser cannot open {name} as an image. Try a JPEG or a PNG.",
+    ),
+    "error_read": (
+        "El archivo ya no se puede leer: cambió o se borró. Elígelo otra vez.",
+        "The file can no longer be read: it was changed or removed. Choose it again.",
     ),
     "error_large": (
-        "El archivo es demasiado grande: como máximo, {most:,} MB.",
-        "The file is too large: at most {most:,} MB.",
+        "El archivo tiene {size:,} MB, y se aceptan {most:,} MB como máximo. Elige uno más pequeño.",
+        "The file has {size:,} MB, and at most {most:,} MB are taken. Choose a smaller one.",
+    ),
+    "error_large_many": (
+        "Los archivos tienen {size:,} MB, y se aceptan {most:,} MB como máximo. Elige menos cada vez.",
+        "The files have {size:,} MB, and at most {most:,} MB are taken. Choose fewer at a time.",
+    ),
+    "error_pixels": (
+        "La imagen tiene {width} × {height} píxeles, y se aceptan {most:,} como máximo. Hazla más pequeña.",
+        "The image has {width} × {height} pixels, and at most {most:,} are taken. Make it smaller.",
     ),
     "error_job": ("Este trabajo ya no existe. Empieza otro.", "This job no longer exists. Start another."),
     "error_run": ("Este entrenamiento ya no está en la carpeta.", "This run is no longer in the folder."),
@@ -341,6 +353,19 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "error_offline": (
         "El estudio no responde. ¿Sigue en marcha calco serve?",
         "The studio does not answer. Is calco serve still running?",
+    ),
+    "error_fault": (
+        "El estudio falló (estado {status}); su terminal muestra más. Vuelve a intentarlo.",
+        "The studio failed (status {status}); its terminal shows more. Try again.",
+    ),
+    "error_token": (
+        "El estudio pide la clave (token) otra vez. Escríbela en la página de inicio en otra pestaña y reinténtalo.",
+        "The studio asks for its token again. Enter it on the home page, in another tab, and try again here.",
+    ),
+    "token": ("La clave (token) que muestra la terminal", "The token that the terminal shows"),
+    "token_wrong": (
+        "Esa clave no es la correcta. Copia la que muestra la terminal donde se inició calco serve.",
+        "This is not the right token. Copy the one that the terminal of calco serve shows.",
     ),
     "error_missing": ("Esta página no existe.", "There is no such page."),
 }  # fmt: skip

@@ -77,6 +77,40 @@ const warn = (stage, key, values = {}) => {
   if (key) fill(line, key, values); else line.textContent = "";
 };
 
+// Why there is no answer, or one of the studio's refusals: key and values of the line that says so.
+const trouble = (status, said) => {
+  if (!status) return ["error_offline"];
+  if (status === 401) return ["error_token"];
+  let detail = null;
+  try { ({ detail } = JSON.parse(said)); } catch { /* no JSON */ }
+  if (typeof detail !== "string") return ["error_fault", { status }];
+  const sentence = detail[0].toUpperCase() + detail.slice(1);
+  return ["refused", { english: sentence, spanish: sentence }];
+};
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1) * 1;
+// Gradio takes a lost connection for the end: it says so in English, and once the studio is back it loads the page anew,
+// without what was drawn. So a loss reaches it as an answer like others.
+const ask = window.fetch.bind(window);
+window.fetch = async (address, how) => {
+  if (!String(address.url ?? address).includes("/gradio_api/run/")) return ask(address, how);
+  try {
+    const headers = new Headers(how.headers);
+    headers.set("Accept-Language", language);
+    const answer = await ask(address, { ...how, headers });
+    calco.trouble = answer.ok ? null : trouble(answer.status, await answer.clone().text());
+    return answer;
+  } catch {
+    calco.trouble = trouble(0);
+    return new Response("{}", { status: 503, headers: { "Content-Type": "application/json" } });
+  }
+};
+
+// What was said of an image before: the next one has nothing to do with it.
+const forget = (stage) => {
+  warn(stage, null);
+  for (const line of all(".outcome > .warn")) line.hidden = true;
+};
+
 // The canvas: strokes are kept as points, so that undo draws the others again, sharp at any size.
 class Drawing {
   constructor(stage) {
@@ -207,20 +241,27 @@ const setStage = (stage) => {
   stage.base = null;
   stage.seed = 0;
   stage.photo = async (file) => {
-    warn(stage, null);
-    if (base.src) URL.revokeObjectURL(base.src);
-    base.removeAttribute("src");
-    stage.base = null;
-    base.hidden = true;
-    if (!file) { if (kind === "sketch") drawing.resize(512, 512); return; }
-    if (file.size > texts.limits.bytes) return warn(stage, "error_large", { most: Math.floor(texts.limits.bytes / 1e6) });
-    base.src = URL.createObjectURL(file);
-    try { await base.decode(); } catch {
-      // The server reads more kinds than browsers do; only to brush over it must the image be seen.
-      if (kind !== "photo") { base.removeAttribute("src"); return warn(stage, "error_not_image"); }
+    forget(stage);
+    let url = null;
+    if (file) {
+      if (file.size > texts.limits.bytes) return warn(stage, "error_large", { size: megabytes(file.size), most: megabytes(texts.limits.bytes) });
+      const tried = new Image();
+      tried.src = url = URL.createObjectURL(file);
+      const refuse = (key, values) => { URL.revokeObjectURL(url); warn(stage, key, values); };  // what was there before stays
+      try { await tried.decode(); } catch {
+        // The server reads more kinds than browsers do; only to brush over it must the image be seen.
+        if (kind !== "photo") return refuse("error_not_image", { name: file.name });
+        URL.revokeObjectURL(url);
+        url = null;
+      }
+      const { naturalWidth: width, naturalHeight: height } = tried;
+      if (url && kind !== "sketch" && width * height > texts.limits.pixels) return refuse("error_pixels", { width: number(width), height: number(height), most: texts.limits.pixels });
     }
+    if (base.src) URL.revokeObjectURL(base.src);
+    if (url) { base.src = url; await base.decode(); } else base.removeAttribute("src");
     stage.base = file;
-    base.hidden = !base.naturalWidth;
+    base.hidden = !url;
+    if (!file) { if (kind === "sketch") drawing.resize(512, 512); return; }
     base.alt = file.name;
     paper.classList.add("full");
     if (invite) invite.hidden = !base.hidden;
@@ -240,16 +281,19 @@ const setStage = (stage) => {
   stage.ready = () => { clearTimeout(timer); timer = setTimeout(() => stage.run(), 120); };
   stage.reset = () => { warn(stage, null); };
   stage.run = async () => {
-    warn(stage, null);
+    forget(stage);
     if (kind === "sketch" && !stage.base && !drawing.strokes.length) return warn(stage, "error_no_drawing");
     if (kind !== "sketch" && !stage.base) return warn(stage, "error_no_image");
     if (kind === "repair" && !drawing.strokes.length) return warn(stage, "error_no_mask");
+    try { given = await gathered(); } catch { return warn(stage, "error_read"); }
     document.body.classList.add("busy");
     find(".outcome")?.setAttribute("aria-busy", "true");
     speak(word("working"));
     find(".go-run").click();
   };
-  calco.given = async () => JSON.stringify({
+  let given = "";
+  calco.given = () => given;
+  const gathered = async () => JSON.stringify({
     image: await asText(kind === "sketch" ? await drawing.image() : stage.base),
     mask: kind === "repair" ? await asText(await drawing.mask()) : null,
     seed: stage.seed,
@@ -277,7 +321,8 @@ calco.answered = (fine) => {
   const outcome = find(".outcome"), stage = find(".stage");
   if (!outcome) return;
   outcome.removeAttribute("aria-busy");
-  if (!fine) warn(stage, "error_offline");
+  if (!fine) warn(stage, ...(calco.trouble ?? trouble(500)));
+  else for (const line of all(":scope > .warn", outcome)) line.hidden = false;  // Gradio leaves one that is the same as it is
   if (stage.next) { setTimeout(stage.next, fine && outcome.dataset.kind !== "error" ? 0 : 1000); return; }  // the camera
   if (!fine) return;
   speak(outcome.dataset.kind === "error" ? "" : find(".count", outcome)?.textContent ?? find(".foot .soft", outcome)?.textContent ?? "");
@@ -351,10 +396,11 @@ const setFiles = (stage) => {
   const maskInput = find("input[name=mask]", stage), maskName = find(".chosen-mask", stage);
   let files = [], mask = null, upload = null, focused = false;
   const key = `calco-job-${stage.dataset.job}`;
+  const bytes = (list) => list.reduce((sum, file) => sum + file.size, 0);
   const take = (list) => {
     files = list;
     warn(stage, null);
-    const size = (files.reduce((sum, file) => sum + file.size, 0) / 1e6).toFixed(1) * 1;
+    const size = megabytes(bytes(files));
     if (files.length) fill(chosen, files.length > 1 ? "chosen_many" : "chosen", { name: files[0].name, count: files.length, size });
     else { chosen.textContent = ""; delete chosen.dataset.t; }
   };
@@ -362,34 +408,44 @@ const setFiles = (stage) => {
   input.addEventListener("change", () => take([...input.files]));
   maskInput?.addEventListener("change", () => takeMask(maskInput.files[0]));
   dropped(paper, (list) => take(input.multiple ? list : list.slice(0, 1)));
+  let shown = "";
   const show = (html) => {
-    renew(place, html);
-    const task = find(".task", place), busy = task && ["queued", "running"].includes(task.dataset.state);
-    paper.hidden = Boolean(task);
-    button.parentElement.hidden = Boolean(task);
+    if (html !== shown || !find(".task", place)) renew(place, shown = html);  // a video that is watched plays on
+    const task = find(".task", place);
+    paper.hidden = button.parentElement.hidden = Boolean(task);
     if (focused) find("button, a[href]", place)?.focus({ preventScroll: true });  // the button that was pressed is gone
     focused = false;
-    return busy;
+    return Number(task?.dataset.again);
   };
+  // While a page shows a job it asks for it again, and so the studio keeps its result.
   const follow = async (id) => {
-    for (;;) {
+    for (let seconds = 1; ;) {
       try {
-        const answer = await fetch(`${root}/studio/jobs/${id}`, { headers: { "Accept-Language": language } });
-        const busy = show(await answer.text());
-        warn(stage, null);
-        if (!busy) return;
-        const cancel = find("[data-do=cancel]", place);
-        cancel.addEventListener("click", async () => {
-          focused = document.activeElement === cancel;
-          cancel.disabled = true;
-          find("figure", place)?.remove();  // its preview goes with the job
-          try { await fetch(root + cancel.dataset.job, { method: "DELETE" }); } catch { warn(stage, "error_offline"); }
-        });
+        const answer = await fetch(`${root}/studio/jobs/${id}`, { headers: { "Accept-Language": language } }), said = await answer.text();
+        if (sessionStorage.getItem(key) !== id) return;
+        if (answer.ok) {
+          seconds = show(said);
+          warn(stage, null);
+          if (!seconds) return;
+        } else warn(stage, ...trouble(answer.status, said));
       } catch { warn(stage, "error_offline"); }
-      await new Promise((done) => setTimeout(done, 1000));
+      await new Promise((done) => setTimeout(done, 1000 * seconds));
       if (sessionStorage.getItem(key) !== id) return;
     }
   };
+  place.addEventListener("click", async ({ target }) => {
+    const cancel = target.closest("[data-do=cancel]");
+    if (!cancel) return;
+    focused = document.activeElement === cancel;
+    cancel.disabled = true;
+    const preview = find("figure", place);
+    if (preview) preview.hidden = true;  // it goes with the job
+    const status = await fetch(root + cancel.dataset.job, { method: "DELETE" }).then((answer) => answer.status, () => 0);
+    if (status < 300 && status) return;
+    cancel.disabled = focused = false;
+    if (preview) preview.hidden = false;
+    if (status !== 404) warn(stage, ...trouble(status));
+  });
   // A preview that has gone since its job was asked for leaves no broken image.
   place.addEventListener("error", ({ target }) => { if (target.matches?.("figure img")) target.parentElement.remove(); }, true);
   place.addEventListener("click", ({ target }) => {
@@ -407,7 +463,9 @@ const setFiles = (stage) => {
     if (!files.length) return warn(stage, "error_no_file");
     const form = new FormData();
     const drawn = find("[data-option=mask]:not([hidden])", stage) ? mask : null;
-    for (const file of drawn ? [...files, drawn] : files) form.append("files", file);
+    const every = drawn ? [...files, drawn] : files, large = { size: megabytes(bytes(every)), most: megabytes(texts.limits.job_bytes) };
+    if (bytes(every) > texts.limits.job_bytes) return warn(stage, every.length > 1 ? "error_large_many" : "error_large", large);
+    for (const file of every) form.append("files", file);
     upload = new XMLHttpRequest();
     const line = document.createElement("p"), bar = document.createElement("progress");
     line.className = "line";
@@ -418,16 +476,18 @@ const setFiles = (stage) => {
     bar.setAttribute("aria-label", word("progress"));
     button.disabled = true;
     upload.upload.addEventListener("progress", ({ loaded, total }) => { bar.value = 100 * loaded / total; fill(line, "uploading", { percent: Math.round(bar.value) }); });
-    const over = (error) => { back(); warn(stage, error); };
-    upload.addEventListener("error", () => over("error_upload"));
+    const over = (error, values) => { back(); warn(stage, error, values); };
+    // Cut off on its way, a file that has changed since it was chosen, or no studio any more.
+    upload.addEventListener("error", () => fetch(`${root}/api/v1/health`).then(() => over("error_upload"), () => over("error_offline")));
     upload.addEventListener("load", () => {
-      if (upload.status !== 200) return over(upload.status === 413 ? "error_large" : "error_upload");
+      if (upload.status !== 200) return over(...trouble(upload.status, upload.responseText));
       const sent = JSON.parse(upload.responseText).map((path) => ({ path, meta: { _type: "gradio.FileData" } }));
       calco.mask = drawn ? sent.pop() : null;
       calco.uploaded = sent;
       find(".go-run").click();
     });
     upload.open("POST", `${root}/studio/gradio_api/upload`);
+    upload.setRequestHeader("Accept-Language", language);
     upload.send(form);
   });
   const back = () => {
@@ -438,7 +498,7 @@ const setFiles = (stage) => {
   calco.submitted = (answer) => {
     back();
     const { id, error, values } = JSON.parse(answer || "{}");
-    if (!id) return warn(stage, error || "error_offline", values);
+    if (!id) return warn(stage, ...(error ? [error, values] : calco.trouble ?? trouble(500)));
     sessionStorage.setItem(key, id);
     focused = document.activeElement === button;
     follow(id);
@@ -492,7 +552,18 @@ const setCamera = (stage) => {
 
 // Runs that are training: the same part of the page again when it has changed.
 const setLive = (part) => {
-  let before = "", over = false;
+  let before = "", over = false, line = null;
+  const say = (key, values) => {
+    if (line?.dataset.t === key) return;
+    line?.remove();
+    line = null;
+    if (!key) return;
+    line = document.createElement("p");
+    line.className = "warn";
+    line.setAttribute("role", "alert");
+    fill(line, key, values);
+    part.prepend(line);
+  };
   const ask = async () => {
     if (over || (document.hidden && before)) return;
     try {
@@ -501,15 +572,12 @@ const setLive = (part) => {
         if (over) return;
         over = true;
         clearInterval(timer);
-        const line = document.createElement("p");
-        line.className = "warn";
-        line.setAttribute("role", "alert");
-        fill(line, "error_run");
-        part.prepend(line);
-        return;
+        return say("error_run");
       }
-      if (answer.ok && text !== before) { renew(part, before = text); translate(part); }
-    } catch { /* the next time */ }
+      if (!answer.ok) return say(...trouble(answer.status, text));
+      say();
+      if (text !== before) { renew(part, before = text); translate(part); }
+    } catch { say("error_offline"); }
   };
   const timer = setInterval(ask, 4000);
   live.push(ask);
