@@ -186,7 +186,7 @@ _PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2",
 
 _SPANISH: Final = {
     "Generator": "Generador", "Discriminator": "Discriminador", "Validation": "Validación", "validation": "validación",
-    "training": "entrenamiento", "step": "paso", "adversarial": "adversaria", "matching": "comparación",
+    "training": "entrenamiento", "step": "paso", "adversarial": "antagónica", "matching": "comparación",
     "colour": "color", "pixel": "píxel", "overlap": "solapamiento", "fake": "generadas", "real": "reales",
     "slope": "pendiente",
 }  # fmt: skip
