@@ -134,6 +134,30 @@ def test_uploads_that_are_too_large_are_refused_with_both_sizes(tab: Open, tmp_p
     page.get_by_text("The file has 1.5 MB, and at most 1 MB are taken. Choose a smaller one.").wait_for()
 
 
+def test_a_file_that_is_removed_after_it_was_chosen_is_asked_for_again(tab: Open, photo: Path) -> None:
+    page, many = tab("/studio/segment"), tab("/studio/many")
+    choose(page, photo)
+    outcome(page, "segment")
+    choose(many, photo)
+    photo.unlink()
+    page.get_by_role("button", name="Segmentar").click()
+    many.get_by_role("button", name="Procesar las imágenes").click()
+    for each in (page, many):
+        each.get_by_text("El archivo ya no se puede leer: cambió o se borró. Elígelo otra vez.").wait_for()
+    assert page.locator(".outcome[data-kind=segment]").is_visible()
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/runs", "/models/nobody", "/studio/nothing", "/studio/gradio_api/nothing"]
+)
+def test_an_address_without_a_page_has_one_that_says_so(tab: Open, path: str) -> None:
+    page = tab("/")
+    assert page.goto(f"{page.url.rstrip('/')}{path}").status == 404
+    page.get_by_text("Esta página no existe.").wait_for()
+    page.locator("main, .heading").get_by_role("link", name="Inicio").click()
+    page.get_by_role("heading", name="Dibuja, repara, colorea").wait_for()
+
+
 def test_a_damaged_archive_is_refused_without_a_word_of_english(tab: Open, tmp_path: Path) -> None:
     (tmp_path / "cut.zip").write_bytes(zip_bytes({"a.png": b"x" * 100})[:-30])
     page = tab("/studio/many")

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode
@@ -33,7 +34,7 @@ from calco.web.dashboard import crime_routes
 from calco.web.gradio_app import PATH
 from calco.web.jobs import Jobs
 from calco.web.jobs_api import jobs_routes
-from calco.web.pages import Pages
+from calco.web.pages import Pages, is_visit
 from calco.web.refusals import RefusedError, complaint
 from calco.web.service import Studio
 from calco.web.texts import text
@@ -226,7 +227,7 @@ class Guard:
             answer = RedirectResponse(to, 303)
             answer.set_cookie(COOKIE, self._token, httponly=True, samesite="lax", max_age=30 * 86_400)
             return answer
-        if "text/html" in headers.get("accept", ""):
+        if is_visit(HTTPConnection(scope)):
             language = language_of(HTTPConnection(scope), self._config.language)
             wrong = text("token_wrong", language) if given else ""
             door = _DOOR.format(language=language, label=text("token", language), wrong=wrong)
@@ -379,7 +380,6 @@ def build_app(
     app.add_exception_handler(CalcoError, _answered)
     app.add_exception_handler(RequestValidationError, _answered)
     app.add_exception_handler(400, _unreadable)
-    app.add_exception_handler(404, _not_there)
     app.add_exception_handler(405, _not_allowed)
     if config.crime:
         app.include_router(crime_routes(config.crime, config.language))
@@ -389,6 +389,7 @@ def build_app(
         most_job_bytes=round(config.video_megabytes * 1e6), api=f"{ROOT}/openapi.json", language=config.language,
     )  # fmt: skip
     pages.mount(app)
+    app.add_exception_handler(404, partial(_not_there, pages=pages))
     if token:
         _document_token(app)
     return Guard(app, config, token=token, metrics=metrics, log=AccessLog(folder / "access.jsonl") if folder else None)
@@ -404,7 +405,10 @@ async def _unreadable(request: Request, error: Exception) -> Response:
     return refusal(request.headers, RefusedError("form", reason=str(getattr(error, "detail", error)).rstrip(".")))
 
 
-async def _not_there(request: Request, _error: Exception) -> Response:
+async def _not_there(request: Request, _error: Exception, *, pages: Pages) -> Response:
+    """Answer 404 with a page to somebody who follows a link, and in JSON to programs."""
+    if is_visit(request) and not request.url.path.startswith(ROOT):
+        return pages.missing(request)
     return refusal(request.headers, RefusedError("address"))
 
 

@@ -17,6 +17,8 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
+from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
 
 from calco.report.measures import measure_name
 from calco.report.numbers import Language, number
@@ -34,6 +36,11 @@ from calco.web.texts import LANGUAGES, text, words
 
 _MOST_KEPT: Final = 200  # pages in memory
 _LIVE: Final = {"Cache-Control": "no-cache"}
+
+
+def is_visit(request: HTTPConnection) -> bool:
+    """Return whether a person follows a link or types an address: what pages and programs ask for is no HTML."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 class Kept:
@@ -106,7 +113,7 @@ class Pages:
         app.include_router(self.routes())
         if self._jobs_shown:
             gradio = self._gradio = Gradio(lambda: build(self._jobs_shown, self._studio, self._jobs, self._default))
-            app.mount(PATH, gradio)
+            app.mount(PATH, self._below)
             before = app.router.lifespan_context
 
             @contextlib.asynccontextmanager
@@ -116,12 +123,23 @@ class Pages:
 
             app.router.lifespan_context = lifespan
 
+    async def _below(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Gradio answer what its pages ask for; what it says to a person who comes here is JSON in English."""
+        assert self._gradio is not None
+        request = Request(scope)
+        await (self.missing(request) if is_visit(request) else self._gradio)(scope, receive, send)
+
+    def missing(self, request: Request) -> Response:
+        """Answer with the page that says that there is none."""
+        return self._missing(self._language(request))
+
     def routes(self) -> APIRouter:
         """Return the routes of the pages that are not Gradio's, and of the frame around those that are."""
         router = APIRouter(include_in_schema=False)
         get = router.get
         get("/")(self.home)
-        get(PATH)(lambda: RedirectResponse("/"))
+        for path in (PATH, f"{PATH}/"):
+            get(path)(lambda: RedirectResponse("/"))
         for page in self._jobs_shown:
             router.add_api_route(f"{PATH}/{page.job}", partial(self._job, page=page), methods=["GET"], name=page.job)
         get("/models/{name}")(self.model)

@@ -477,8 +477,12 @@ const setFiles = (stage) => {
     button.disabled = true;
     upload.upload.addEventListener("progress", ({ loaded, total }) => { bar.value = 100 * loaded / total; fill(line, "uploading", { percent: Math.round(bar.value) }); });
     const over = (error, values) => { back(); warn(stage, error, values); };
-    // Cut off on its way, a file that has changed since it was chosen, or no studio any more.
-    upload.addEventListener("error", () => fetch(`${root}/api/v1/health`).then(() => over("error_upload"), () => over("error_offline")));
+    // A file that has changed since it was chosen, an upload that was cut off, or no studio any more.
+    upload.addEventListener("error", async () => {
+      const read = (file) => file.slice(0, 1).arrayBuffer();
+      try { await Promise.all(every.map(read)); } catch { return over("error_read"); }
+      fetch(`${root}/api/v1/health`).then(() => over("error_upload"), () => over("error_offline"));
+    });
     upload.addEventListener("load", () => {
       if (upload.status !== 200) return over(...trouble(upload.status, upload.responseText));
       const sent = JSON.parse(upload.responseText).map((path) => ({ path, meta: { _type: "gradio.FileData" } }));
