@@ -2,8 +2,8 @@
 
     python tests/bad_input.py
 
-writes the answers into the table of docs/bad-input.md; tests/test_bad_input.py compares the two. The inputs are in
-tests/bad_inputs.
+writes the answers into the tables of docs/bad-input.md and its Spanish page; tests/test_bad_input.py compares them.
+The inputs are in tests/bad_inputs.
 """
 
 import contextlib
@@ -39,6 +39,7 @@ from bad_inputs import (
     videos,
 )
 from bad_inputs.making import Bad, photo
+from bad_inputs.spanish import in_spanish
 from calco.cli import main
 from support import ROOT
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from web.studios import Site
 
 PAGE = ROOT / "docs" / "bad-input.md"
+SPANISH_PAGE = ROOT / "docs" / "es" / "bad-input.md"
 MARKS = "<!-- the answers, by tests/bad_input.py -->", "<!-- end of the answers -->"
 REQUESTS = "<!-- the studio's answers, by tests/bad_input.py -->", "<!-- end of the studio's answers -->"
 
@@ -158,17 +160,18 @@ def requests_table(answers: Iterable[tuple[requests.BadRequest, tuple[str, str]]
     return "\n".join(lines)
 
 
-def written(marks: tuple[str, str] = MARKS) -> list[str]:
+def written(marks: tuple[str, str] = MARKS, page: Path = PAGE) -> list[str]:
     """The page: what stands before a table, the table, and what follows."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(marks[0])
+    before, _, rest = page.read_text(encoding="utf-8").partition(marks[0])
     answers, _, after = rest.partition(marks[1])
     return [before, answers.strip(), after]
 
 
 def write(marks: tuple[str, str], text: str) -> None:
-    """Put a table into the page."""
-    start, _, end = written(marks)
-    PAGE.write_text(f"{start}{marks[0]}\n{text}\n{marks[1]}{end}", encoding="utf-8")
+    """Put a table into both pages."""
+    for page, shown in ((PAGE, text), (SPANISH_PAGE, in_spanish(text))):
+        start, _, end = written(marks, page)
+        page.write_text(f"{start}{marks[0]}\n{shown}\n{marks[1]}{end}", encoding="utf-8")
 
 
 def ask_studio() -> str:

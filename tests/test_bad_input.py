@@ -7,6 +7,8 @@ import pytest
 import bad_input
 from bad_input import CASES
 from bad_inputs.making import Bad, Impossible
+from bad_inputs.requests import CASES as REQUESTS
+from bad_inputs.spanish import NAMES, in_spanish
 
 
 def lasting(bad: Bad) -> bool:
@@ -41,3 +43,10 @@ def test_the_studio_answers_as_the_page_promises() -> None:
 def test_the_page_has_a_row_for_each() -> None:
     rows = bad_input.written()[1].splitlines()[2:]
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [bad.what for bad in CASES]
+
+
+def test_the_spanish_page_holds_the_same_answers() -> None:
+    assert {bad.what for bad in (*CASES, *REQUESTS)} | {bad.fine for bad in CASES if bad.fine} <= {*NAMES}
+    for marks in (bad_input.MARKS, bad_input.REQUESTS):
+        english, spanish = (bad_input.written(marks, page)[1] for page in (bad_input.PAGE, bad_input.SPANISH_PAGE))
+        assert spanish == in_spanish(english), "python tests/bad_input.py renews the page"

@@ -32,7 +32,8 @@ def rejected(language: str) -> re.Pattern[str]:
 
 
 def prose(text: str) -> str:
-    """Markdown without code, formulas, links' targets, addresses, tags and words in italics."""
+    """Markdown without code, formulas, links' targets, addresses, tags, English answers and words in italics."""
+    text = re.sub(r'<span lang="en">.*?</span>', " ", text)
     text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$", " ", text, flags=re.DOTALL)
     text = re.sub(r"^    .*$", " ", text, flags=re.MULTILINE)
     text = re.sub(r"\]\([^)]*\)|https?://\S+|<[^>\n]*>", " ", text)

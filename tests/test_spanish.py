@@ -13,8 +13,6 @@ from test_docs import commands, headings, prose
 
 ENGLISH = ROOT / "docs"
 SPANISH = ENGLISH / "es"
-ONLY_ENGLISH = {"bad-input.md"}
-"""Pages that are written in English alone: what is made from the English messages."""
 OWN = {
     "IMAGES": "IMÁGENES",
     "DIR": "CARPETA",
@@ -42,7 +40,9 @@ def code(block: str) -> list[str]:
 
 def numbers(page: Path, *, comma_is_decimal: bool) -> Counter[str]:
     """Figures outside code, links and addresses: "2,000" of English and "2 000" of Spanish are both 2000."""
-    text = re.sub(r"`[^`]*`|\]\([^)]*\)|https?://\S+|^    .*$|<[^>]*>", " ", prose(page), flags=re.MULTILINE)
+    # In a table that tests/bad_input.py writes, the commands' answers are English on both pages; its own test compares.
+    text = re.sub(r"<!-- (the .*?), by tests/bad_input.py -->.*?<!-- end of \1 -->", "", prose(page), flags=re.DOTALL)
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|https?://\S+|^    .*$|<[^>]*>", " ", text, flags=re.MULTILINE)
     if comma_is_decimal:
         text = re.sub(r"(?<=\d),(?=\d)", ".", re.sub("(?<=\\d)\u00a0(?=\\d{3})", "", text))
     else:
@@ -52,7 +52,7 @@ def numbers(page: Path, *, comma_is_decimal: bool) -> Counter[str]:
 
 @pytest.mark.parametrize("name", ENGLISH_PAGES)
 def test_each_page_has_a_spanish_one(name: str) -> None:
-    assert (SPANISH / name).is_file() is (name not in ONLY_ENGLISH)
+    assert (SPANISH / name).is_file()
 
 
 @pytest.mark.parametrize("name", PAGES)
