@@ -103,6 +103,12 @@ def test_no_line_of_a_paragraph_begins_like_a_list(lesson: Lesson) -> None:
             assert not listed or lines[0] in listed, listed
 
 
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda each: each.number)
+def test_an_english_percentage_has_no_space(lesson: Lesson) -> None:
+    written = [english for _, english in texts_of(lesson)]
+    assert [text for text in written if re.search(r"\d\s%", text)] == []
+
+
 def test_spanish_texts_have_decimal_commas_outside_code_and_formulas() -> None:
     mo = pytest.importorskip("marimo")
     from calco.lessons import kit
@@ -110,9 +116,23 @@ def test_spanish_texts_have_decimal_commas_outside_code_and_formulas() -> None:
     assert isinstance(kit.language(), mo.ui.radio)
     spanish = kit.Texts(kit.language())
     shown = spanish(es="IoU 0.75, lección 2.14, `0.5`, 34.1%, [OpenMoji](https://a.org/0.5)", en="").text
-    assert all(each in shown for each in ("IoU 0,75", "lección 2.14", ">0.5<", "34,1%", "https://a.org/0.5"))
-    table = spanish.table([{"AP": 0.25, "lección": "2.15 Ajuste fino", "ms": "1.6 ms", "pesos": "82,250"}]).text
-    assert all(each in table for each in ("0,25", "2.15 Ajuste fino", "1,6 ms", "82\N{NO-BREAK SPACE}250"))
+    assert all(
+        each in shown for each in ("IoU 0,75", "lección 2.14", ">0.5<", "34,1\N{NO-BREAK SPACE}%", "https://a.org/0.5")
+    )
+    row = {
+        "AP": 0.25,
+        "lección": "2.15 Ajuste fino",
+        "ms": "1.6 ms",
+        "pesos": "82,250",
+        "parte": "26%",
+        "otra": "2.15%",
+    }
+    wanted = ("0,25", "2.15 Ajuste fino", "1,6 ms", "82 250", "26 %", "2,15 %")
+    table = spanish.table([row]).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert all(each in table for each in wanted)
+    assert "`30%` <p style='width: 30%'>30 %" in kit._with_commas("`30%` <p style='width: 30%'>30%").replace(
+        "\xa0", " "
+    )
     assert "0,86 [0,80; 0,91]" in spanish(es="0.86 [0.80, 0.91]", en="").text
 
 

@@ -41,6 +41,9 @@ _NUMBER: Final = re.compile(
     r"|(?<![\w.,/])(?<![A-Za-z]-)(?P<number>0\.\d+|[1-9](?:\d\d?\.|\.(?!0\b))(?:\d\d?|\d{4,}))(?!\w|\.\d)",
     re.DOTALL,
 )
+_PERCENT: Final = re.compile(
+    r"(?P<kept>```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]*>)|(?<=\d) ?%", re.DOTALL
+)
 _CELL: Final = re.compile(r"([±+\-−]?\d+)\.(\d+)(?=\s?(?:%|[a-z]{1,3})?$)")
 
 
@@ -203,7 +206,9 @@ class Texts:
         text = f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "\\|")
         if self.language == "es" and re.fullmatch(r"\d{1,3}(,\d{3})+", text):
             return text.replace(",", "\N{NO-BREAK SPACE}")
-        return _CELL.sub(r"\1,\2", text) if self.language == "es" and _CELL.match(text) else self._written(text, text)
+        if self.language == "es" and _CELL.match(text):
+            text = _CELL.sub(r"\1,\2", text)
+        return self._written(text, text)
 
     def quiz(self, questions: Sequence[Question]) -> mo.ui.array:
         """Return a choice for each question; its value is the list of the numbers that were chosen, or None."""
@@ -257,9 +262,10 @@ def plot(width: float = 6.0, height: float = 3.2, *, columns: int = 1) -> tuple[
 
 
 def _with_commas(text: str) -> str:
-    """Return a Spanish text with decimal commas, and spaces between thousands: cells compute "0.25" and "1,234,567"."""
+    """Return a Spanish text with its numbers: "0,25", "1 234 567" and "30 %" of "0.25", "1,234,567" and "30%"."""
     text = re.sub(r"\d{1,3}(?:,\d{3}){2,}(?!\d)", lambda found: found[0].replace(",", "\N{NO-BREAK SPACE}"), text)
     text = _NUMBER.sub(lambda found: (found["number"] or "").replace(".", ",") or found[0], text)
+    text = _PERCENT.sub(lambda found: found["kept"] or "\N{NO-BREAK SPACE}%", text)
     return re.sub(r"(\d,\d+), (?=[-−]?\d+,\d)", r"\1; ", text)  # "0,80, 0,91" would be four numbers
 
 

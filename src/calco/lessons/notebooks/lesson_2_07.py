@@ -163,7 +163,7 @@ def _(amount, moved, shares, t):
         """,
         en=f"""
         With {amount.value} images: {shares["train"]:.1%} to train, {shares["val"]:.1%} to validate, {shares["test"]:.1%} to test. With
-        few, the parts come out uneven; with many they approach 80, 10 and 10 %. When images are added, {moved} of the earlier ones
+        few, the parts come out uneven; with many they approach 80, 10 and 10%. When images are added, {moved} of the earlier ones
         change sides.
         """,
     )

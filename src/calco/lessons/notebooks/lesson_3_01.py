@@ -295,7 +295,7 @@ def _(t):
         en="""
         ## Exercises
 
-        **1.** An object covers 4 % of an image. What is the accuracy of the empty mask? And its IoU?
+        **1.** An object covers 4% of an image. What is the accuracy of the empty mask? And its IoU?
         """,
     )
     return
@@ -308,7 +308,7 @@ def _(t):
         La exactitud es 96 %: todos los píxeles de fondo aciertan. La IoU es 0, porque no se comparte ningún píxel.
     """,
         en="""
-        The accuracy is 96 %: all pixels of the background are right. IoU is 0, because no pixel is shared.
+        The accuracy is 96%: all pixels of the background are right. IoU is 0, because no pixel is shared.
     """,
     )
     return

@@ -387,7 +387,7 @@ def _(t):
         f_k = \frac{\text{píxeles de la clase } k}{\text{píxeles de las imágenes en que aparece } k}.$$
 
         El denominador es el detalle: una clase rara pero grande cuando aparece no recibe un peso enorme. El exponente
-        $\gamma$ en $w_k^\gamma$ va de no pesar (0) a compensar del todo (1). Muévelo y mira qué parte de la pérdida le
+        $\gamma$ en $w_k^\gamma$ va de no ponderar (0) a compensar del todo (1). Muévelo y mira qué parte de la pérdida le
         toca a cada clase cuando la red todavía da $1/4$ a todas:
         """,
         en=r"""

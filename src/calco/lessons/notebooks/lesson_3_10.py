@@ -46,7 +46,7 @@ def _(kit):
             "An object covers 5 % of the image, and the network says that all is background. What are its accuracy and the IoU of the object?",
             (
                 "95 % y 0",
-                "95 % and 0",
+                "95% and 0",
                 "acierta todo el fondo y no comparte ningún píxel del objeto.",
                 "all of the background is right, and no pixel of the object is shared.",
             ),
@@ -58,7 +58,7 @@ def _(kit):
             ),
             (
                 "95 % y 0,05",
-                "95 % and 0.05",
+                "95% and 0.05",
                 "sin píxeles en común, la intersección es 0 y la IoU también.",
                 "with no shared pixels the intersection is 0, and so is IoU.",
             ),

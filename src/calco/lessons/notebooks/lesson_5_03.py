@@ -189,7 +189,7 @@ def _(t):
         Dos remedios:
 
         - **Reequilibrar las clases** (Zhang y otros, 2016): cortar el plano $ab$ en casillas, predecir una
-          *distribución* y pesar cada casilla con $w \propto \big((1-\lambda)\,p + \lambda/Q\big)^{-1}$, para que
+          *distribución* y ponderar cada casilla con $w \propto \big((1-\lambda)\,p + \lambda/Q\big)^{-1}$, para que
           los colores raros cuenten. Con $Q$ casillas y $\lambda = 1/2$.
         - **Un término de colorido** (el de Calco): comparar el colorido $M$ de la salida y del objetivo. Hasler y
           Süsstrunk (2003) lo midieron con personas, con $rg = R - G$ y $yb = \tfrac12(R + G) - B$:
@@ -294,7 +294,7 @@ def _(t):
         If the network predicts a distribution $q$ over cells, *one* colour must still be chosen. The mean leads
         back to brown; the mode gives vivid colours, and blotches that jump from cell to cell. Zhang and others take
         a point between, the **annealed mean**: probabilities are raised to $1/T$, normalised, and averaged. $T = 1$
-        is the mean, $T \to 0$ the mode; they use $T = 0.38$. For example, with 60 % red ($a^* = 65$) and 40 % green
+        is the mean, $T \to 0$ the mode; they use $T = 0.38$. For example, with 60% red ($a^* = 65$) and 40% green
         ($a^* = -50$):
         """,
     )

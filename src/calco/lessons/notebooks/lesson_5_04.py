@@ -100,7 +100,7 @@ def _(t):
 
         Rellenar es extender lo conocido hacia adentro.
 
-        - **Telea** (2004) avanza desde el borde como una ola. Cada píxel nuevo es un promedio pesado de sus vecinos
+        - **Telea** (2004) avanza desde el borde como una ola. Cada píxel nuevo es un promedio ponderado de sus vecinos
           conocidos, más su gradiente: $\hat I(p) = \frac{\sum_q w(p,q)\,[I(q) + \nabla I(q)\cdot(p - q)]}{\sum_q
           w(p,q)}$. Pesan más los cercanos y los que siguen la dirección de la normal.
         - **Navier-Stokes** (Bertalmio y otros, 2001) trata la luminosidad como un fluido: las líneas de igual tono
@@ -137,7 +137,7 @@ def _(t):
         ## Measuring inside
 
         The error outside the hole is zero. If the hole covers a share $f$ of the image, the PSNR of the whole image
-        adds $-10\log_{10} f$ decibels that nobody has earned: 13 dB at 5 %. So one measures **inside**:
+        adds $-10\log_{10} f$ decibels that nobody has earned: 13 dB at 5%. So one measures **inside**:
 
         $$\text{PSNR}_{\text{inside}} = -10 \log_{10}\Big(\frac{1}{3|M|} \sum_{p \in M} \|\hat y(p) - y(p)\|^2\Big)$$
     """,
@@ -241,7 +241,7 @@ def _(t):
         ## La pérdida y el campo receptivo
 
         Si el hueco es el 5 % de la imagen, el 95 % de una L1 media se gasta en aprender a copiar, que la
-        composición ya hace. Por eso se pesa más el interior: con peso $w$ dentro, la parte del hueco en la pérdida
+        composición ya hace. Por eso el interior pesa más: con peso $w$ dentro, la parte del hueco en la pérdida
         es $\frac{w f}{w f + 1 - f}$; con $f = 0{,}05$ y $w = 10$ sube de 5 % a 34 %.
 
         Y el centro de un hueco de lado $n$ solo ve algo conocido si el campo receptivo pasa de $n$. Cuando una red
@@ -257,9 +257,9 @@ def _(t):
 
         ## The loss and the receptive field
 
-        If the hole is 5 % of the image, 95 % of a mean L1 is spent on learning to copy, which the composition does
+        If the hole is 5% of the image, 95% of a mean L1 is spent on learning to copy, which the composition does
         already. So the inside is given more weight: with a weight $w$ inside, the hole's share of the loss is
-        $\frac{w f}{w f + 1 - f}$; with $f = 0.05$ and $w = 10$ it rises from 5 % to 34 %.
+        $\frac{w f}{w f + 1 - f}$; with $f = 0.05$ and $w = 10$ it rises from 5% to 34%.
 
         And the middle of a hole of side $n$ sees something known only if the receptive field exceeds $n$. Where a
         network fills the rim well and leaves a grey patch in the middle, it is nearly always this: more levels or
@@ -323,9 +323,10 @@ def _(curves, sides, t):
         for side, n, a, b in zip(sides, curves["network"], curves["Telea"], curves["Navier-Stokes"], strict=True)
         if n > max(a, b)
     ]
+    _sides = ", ".join(map(str, _wins)) or "—"
     t(
         es=f"""
-        La red gana en los lados: **{_wins or "—"}**. Fueron trescientos pasos con 119 escenas. En un hueco diminuto
+        La red gana en los lados: **{_sides}**. Fueron trescientos pasos con 119 escenas. En un hueco diminuto
         sobre un fondo liso, extender el borde es casi perfecto y cuesta poco ganarle a una red. Calco siempre
         muestra estas dos líneas base junto al modelo, y un modelo que no les gana no vale su costo.
 
@@ -333,7 +334,7 @@ def _(curves, sides, t):
         `erase` los hace de cinco clases.
         """,
         en=f"""
-        The network wins at the sides: **{_wins or "—"}**. It had three hundred steps on 119 scenes. In a tiny hole
+        The network wins at the sides: **{_sides}**. It had three hundred steps on 119 scenes. In a tiny hole
         on an even ground, to extend the border is nearly perfect, and easily beats a network. Calco always shows
         these two baselines beside the model, and a model that does not beat them is not worth its cost.
 
@@ -355,7 +356,7 @@ def _(t):
         en="""
         ## Exercises
 
-        **1.** A hole covers 1 % of the image, and the PSNR of the whole image is 40 dB. What is it inside?
+        **1.** A hole covers 1% of the image, and the PSNR of the whole image is 40 dB. What is it inside?
         """,
     )
     return

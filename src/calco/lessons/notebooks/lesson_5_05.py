@@ -425,7 +425,7 @@ def _(t):
         distancia? ¿Qué harías?
         """,
         en="""
-        **2.** A classifier tells your sketches from those of an artist with an error of 3 %. What is the distance?
+        **2.** A classifier tells your sketches from those of an artist with an error of 3%. What is the distance?
         What would you do?
         """,
     )
