@@ -158,6 +158,19 @@ def test_an_address_without_a_page_has_one_that_says_so(tab: Open, path: str) ->
     page.get_by_role("heading", name="Dibuja, repara, colorea").wait_for()
 
 
+def test_a_video_that_is_cut_short_says_so_in_the_language_of_the_page(tab: Open, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "walk.mkv", 50)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
+    page = tab("/studio/video")
+    choose(page, clip)
+    page.get_by_role("button", name="Procesar el video").click()
+    done = page.locator(".task[data-state=done] .line")
+    done.wait_for()
+    assert re.search(r"descárgalo[.] El archivo: .*está incompleto$", done.inner_text())
+    page.get_by_role("button", name="English").click()
+    assert re.search(r"download yours[.] The upload: .*cut short$", done.inner_text())
+
+
 def test_a_damaged_archive_is_refused_without_a_word_of_english(tab: Open, tmp_path: Path) -> None:
     (tmp_path / "cut.zip").write_bytes(zip_bytes({"a.png": b"x" * 100})[:-30])
     page = tab("/studio/many")

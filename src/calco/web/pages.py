@@ -251,9 +251,10 @@ class Pages:
         except RefusedError:
             return HTMLResponse(self._task(language, state="failed", key="error_job"), headers=_LIVE)
         said = {"english": without_paths(job.message), "spanish": without_paths(job.spanish)}
-        if job.state == "done" and job.result is None:  # delivered and deleted, or in the way of others
-            upper = {name: each[:1].upper() + each[1:] for name, each in said.items()}
-            return HTMLResponse(self._task(language, state="gone", key="refused", values=upper), headers=_LIVE)
+        if job.state == "done":
+            said = {name: each[:1].upper() + each[1:] for name, each in said.items()}
+            if job.result is None:  # delivered and deleted, or in the way of others
+                return HTMLResponse(self._task(language, state="gone", key="refused", values=said), headers=_LIVE)
         again = self._jobs.shown(job_id) if job.state == "done" else 1.0 if job.state in ("queued", "running") else 0.0
         values: dict[str, Any] = {"key": "failed", "values": said} if job.state == "failed" else {"values": said}
         base = f"{ROOT}/jobs/{job.id}"

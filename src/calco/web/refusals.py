@@ -325,6 +325,7 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
         "se omitieron {count:,} de {total:,} archivos; left_out.txt en el ZIP dice por qué",
     ),
     "notes": (200, "{notes}", "{notes}"),
+    "video_notes": (200, "{english}", "{spanish}"),
     "delivered": (200, "the result was delivered and deleted", "el resultado se entregó y se borró"),
     "room": (
         200,

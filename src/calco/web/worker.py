@@ -30,6 +30,7 @@ from calco.journal import encode
 from calco.web.archives import Limits, Unpacked, pack, take, unpack
 from calco.web.job_uploads import check_length, check_video
 from calco.web.refusals import RefusedError, sentence, without_paths
+from calco.web.video_notes import spanish_note
 
 _OFTEN: Final = 0.5  # seconds between two reports of progress
 _PREVIEW_OFTEN: Final = 1.0  # seconds between two previews
@@ -168,7 +169,11 @@ def _video(task: dict[str, Any], folder: Path, send: Send) -> _Done:
     codec = "vp9" if video.full_chroma or any(side % 2 for side in video.size) else "h264"
     call = _video_by_detector if task["does"] == "detector" else _video_by_translator
     notes = call(task, source, target, codec, progress, reporter.shown)
-    return target.name, "notes" if notes else "", {"notes": without_folders("; ".join(notes[:_FEW]), folder)}
+    if not notes:
+        return target.name, "", {}
+    english = [without_folders(note, folder) for note in notes[:_FEW]]
+    said = {"english": "; ".join(english), "spanish": "; ".join(map(spanish_note, english))}
+    return target.name, "notes", {"notes": ("video_notes", said)}
 
 
 _Progress = Callable[[float, int | None], None]
