@@ -187,7 +187,7 @@ _PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2",
 _SPANISH: Final = {
     "Generator": "Generador", "Discriminator": "Discriminador", "Validation": "Validación", "validation": "validación",
     "training": "entrenamiento", "step": "paso", "adversarial": "antagónica", "matching": "comparación",
-    "colour": "color", "pixel": "píxel", "overlap": "solapamiento", "fake": "generadas", "real": "reales",
+    "colour": "color", "pixel": "píxel", "overlap": "superposición", "fake": "generadas", "real": "reales",
     "slope": "pendiente",
 }  # fmt: skip
 """Words of the titles of learning curves, in Spanish; those that are the same are left out."""
