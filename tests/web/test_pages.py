@@ -743,6 +743,7 @@ def test_a_run_that_is_removed_while_it_is_watched_is_said_once(tab: Any, galler
     page = tab("/runs")
     page.get_by_role("link", name="third").click()
     page.get_by_role("heading", name="Learning curves").wait_for()
+    page.wait_for_load_state("networkidle")  # its samples have come
     shutil.rmtree(gallery / "third")
     page.get_by_text("This run is no longer in the folder.").wait_for()
     page.get_by_role("button", name="Español").click()
