@@ -247,7 +247,7 @@ def test_a_busy_studio_is_asked_again_and_an_impatient_client_is_told(runs: Path
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
             with (
                 calco.Client(site.url, patience=0) as hasty,
-                pytest.raises(CalcoError, match="1 requests are waiting already"),
+                pytest.raises(CalcoError, match="the queue is full with 1 waiting"),
             ):
                 hasty.load("faces")(image())
         with calco.Client(site.url) as client:

@@ -324,10 +324,10 @@ def idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 def test_a_full_queue_and_a_greedy_client_are_refused(idle: Jobs, tmp_path: Path, served: ServedModel) -> None:
     upload = written(tmp_path / "a.png", image_bytes())
     ids = [idle.submit(model=served, upload=upload, options={}, client="a") for _ in range(2)]
-    with pytest.raises(RefusedError, match="2 of your jobs are waiting"):
+    with pytest.raises(RefusedError, match="your share of the queue of jobs is full with 2 waiting"):
         idle.submit(model=served, upload=upload, options={}, client="a")
     idle.submit(model=served, upload=upload, options={}, client="b")
-    with pytest.raises(RefusedError, match="3 jobs are waiting"):
+    with pytest.raises(RefusedError, match="the queue of jobs is full with 3 waiting"):
         idle.submit(model=served, upload=upload, options={}, client="c")
     idle.cancel(ids[0])
     idle.submit(model=served, upload=upload, options={}, client="c")

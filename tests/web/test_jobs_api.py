@@ -258,4 +258,4 @@ def test_a_client_with_too_many_jobs_is_asked_to_come_again(site: Site, monkeypa
     monkeypatch.setattr(site.jobs, "most_per_client", 0)
     answer = submit(site, ("a.png", image_bytes()))
     assert answer.status_code == 503 and answer.headers["retry-after"] == "30"
-    assert "of your jobs are waiting" in answer.json()["detail"]
+    assert "your share of the queue of jobs is full" in answer.json()["detail"]

@@ -151,7 +151,7 @@ def test_a_full_queue_refuses_at_once_and_takes_again(faces: Path) -> None:
         waiting = [pool.submit(studio.translate, "faces-2", image(), client=name) for name in ("ana", "ana", "eva")]
         while studio.waiting() < 3:
             time.sleep(0.01)
-        with pytest.raises(RefusedError, match="3 requests are waiting already; ask again"):
+        with pytest.raises(RefusedError, match="the queue is full with 3 waiting; ask again"):
             studio.translate("faces-2", image())
         held.go.set()
         assert all(each.result().shape == (40, 50, 3) for each in waiting)
@@ -166,7 +166,7 @@ def test_a_client_and_large_images_do_not_fill_the_queue(faces: Path) -> None:
         waiting = [pool.submit(studio.translate, "faces-2", image(), client="ana") for _ in range(2)]
         while studio.waiting() < 2:
             time.sleep(0.01)
-        with pytest.raises(RefusedError, match="you have 2 requests waiting already"):
+        with pytest.raises(RefusedError, match="your share of the queue is full with 2 waiting"):
             studio.translate("faces-2", image(), client="ana")
         waiting += [pool.submit(studio.translate, "faces-2", image(), client=f"{number}") for number in range(6)]
         while studio._pixels < 16_000:

@@ -16,13 +16,13 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     # No room or time now.
     "queue": (
         503,
-        "{most} requests are waiting already; ask again in some seconds",
-        "ya hay {most} pedidos en espera; prueba de nuevo en unos segundos",
+        "the queue is full with {most} waiting; ask again in some seconds",
+        "la cola está llena con {most} en espera; prueba de nuevo en unos segundos",
     ),
     "client": (
         503,
-        "you have {most} requests waiting already; wait for their answers",
-        "ya tienes {most} pedidos en espera; espera a que respondan",
+        "your share of the queue is full with {most} waiting; wait for an answer",
+        "tu parte de la cola está llena con {most} en espera; espera una respuesta",
     ),
     "large": (
         503,
@@ -41,13 +41,13 @@ REASONS: Final[dict[str, tuple[int, str, str]]] = {
     ),
     "jobs": (
         503,
-        "{most} jobs are waiting, and no more are taken; try again later",
-        "hay {most} trabajos en espera y no se aceptan más; inténtalo más tarde",
+        "the queue of jobs is full with {most} waiting; try again later",
+        "la cola de trabajos está llena con {most} en espera; inténtalo más tarde",
     ),
     "jobs_client": (
         503,
-        "{most} of your jobs are waiting, and no more are taken; wait for one to end",
-        "tienes {most} trabajos en espera y no se aceptan más; espera a uno",
+        "your share of the queue of jobs is full with {most} waiting; wait for one to end",
+        "tu parte de la cola de trabajos está llena con {most} en espera; espera a que termine uno",
     ),
     "jobs_room": (
         503,
@@ -391,7 +391,7 @@ def sentence(reason: str, values: Mapping[str, Any], language: Language = "en") 
     """Return what a refusal or a job says, empty without a reason; a value may be a `Said` of its own.
 
     >>> sentence("jobs", {"most": 3})
-    '3 jobs are waiting, and no more are taken; try again later'
+    'the queue of jobs is full with 3 waiting; try again later'
     """
     if not reason:
         return ""
