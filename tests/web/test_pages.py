@@ -752,7 +752,7 @@ def test_a_run_that_is_removed_while_it_is_watched_is_said_once(tab: Any, galler
 
 
 def test_hundreds_of_browsers_get_a_page_at_once(site: Site) -> None:
-    with httpx.Client(base_url=site.url) as client:
+    with httpx.Client(base_url=site.url, timeout=60) as client:
         client.get("/studio/sketch")  # Gradio has loaded
     seconds: list[float] = []
 
