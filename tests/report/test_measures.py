@@ -10,8 +10,7 @@ import pytest
 from calco.detection.metrics import Scores
 from calco.evaluation.metrics import METRICS
 from calco.report.charts import learning_curves
-from calco.report.measures import _NAMES, measure_name
-from calco.report.numbers import Language
+from calco.report.numbers import _NAMES, Language, measure_name
 from calco.training.run import Run, summarise
 from calco.web.gallery import Gallery
 

@@ -9,7 +9,7 @@ import pytest
 
 from calco import imaging
 from calco.watch.rules import Near, Rule, Rules
-from calco.watch.timeline import EVENTS, Timeline
+from calco.watch.run import EVENTS, Timeline
 
 RULES = Rules(
     rules=(

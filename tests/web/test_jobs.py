@@ -24,10 +24,10 @@ from calco.video.reading import Video
 from calco.web import job_processes
 from calco.web import jobs as jobs_module
 from calco.web.archives import Limits
-from calco.web.job_uploads import recognise
 from calco.web.jobs import Job, Jobs
 from calco.web.refusals import RefusedError
 from calco.web.served import ServedModel
+from calco.web.uploads import recognise
 from support import ROOT, small_disk
 from video.videos import make_image, make_video, model
 from web.archives import image_bytes, written, zip_bytes

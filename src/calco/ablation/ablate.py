@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco import imaging, journal
-from calco.ablation import AblateConfig, figures
+from calco.ablation import AblateConfig
 from calco.ablation.curves import Curve, SampledTranslation, shared_metrics
 from calco.ablation.results import (
     DataScores,
+    against_minutes,
+    against_pairs,
+    grid,
     markdown_differences,
     markdown_seeds,
     markdown_table,
@@ -298,11 +301,11 @@ def _write_results(
         data = scores.data
         charted = bool(shared_metrics(scores.curves))
         if charted:
-            atomic_write(folder / f"{data}-curves.svg", figures.curves(data, scores.curves))
+            atomic_write(folder / f"{data}-curves.svg", against_minutes(data, scores.curves))
         if scores.by_pairs:
-            atomic_write(folder / f"{data}-pairs.svg", figures.against_pairs(scores))
+            atomic_write(folder / f"{data}-pairs.svg", against_pairs(scores))
         cards = found[data].cards
-        image = figures.grid({name: next(iter(each.values())) for name, each in cards.items()}, config.num_shown)
+        image = grid({name: next(iter(each.values())) for name, each in cards.items()}, config.num_shown)
         if image is not None:
             imaging.write(folder / f"{data}-images.png", image)
         parts.append(_markdown(scores, charted=charted, images=image is not None))

@@ -16,7 +16,7 @@ from calco import imaging
 from calco.errors import CalcoError
 from calco.evaluation.scores import Bootstrap, Floats, Metric
 from calco.imaging import Image
-from calco.report.measures import measure_name
+from calco.report.numbers import measure_name
 
 Counts = npt.NDArray[np.int64]
 

@@ -71,8 +71,7 @@ class Translator(Network):
     def _repr_html_(self) -> str:
         """Return what the model is, as a notebook shows it."""
         from calco.report import display  # for notebooks: images are translated without it
-        from calco.report.measures import measure_name
-        from calco.report.numbers import number
+        from calco.report.numbers import measure_name, number
 
         info, language = self.info, display.chosen_language()
         words = ("translator", "recipe", "network", "step", "channels", "to", "device", "validation")

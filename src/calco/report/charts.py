@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-from calco.report.measures import measure_name
-from calco.report.numbers import Language, number
+from calco.report.numbers import Language, measure_name, number
 
 WIDTH, HEIGHT = 320.0, 200.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 8.0, 34.0

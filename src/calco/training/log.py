@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from calco import journal
 from calco.console import console
 from calco.files import explain, make_folder
-from calco.report.measures import measure_name
+from calco.report.numbers import measure_name
 
 
 class RunLog:

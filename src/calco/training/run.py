@@ -11,8 +11,7 @@ from calco import imaging, journal
 from calco.errors import CalcoError
 from calco.report.charts import in_notebook, learning_curves
 from calco.report.display import chosen_language, figure
-from calco.report.measures import measure_name
-from calco.report.numbers import Language, filled, number
+from calco.report.numbers import Language, filled, measure_name, number
 from calco.training.log import duration
 from calco.training.run_folder import sheets
 

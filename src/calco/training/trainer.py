@@ -21,7 +21,7 @@ from calco.data.dataset import batches
 from calco.errors import CalcoError, UnusableError, WriteError, enough_memory
 from calco.files import make_folder
 from calco.networks.machine import choose_device
-from calco.report.measures import measure_name
+from calco.report.numbers import measure_name
 from calco.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from calco.training.log import MeanLosses, ProgressLine, RunLog, advise, duration
 from calco.training.processes import (

@@ -11,8 +11,7 @@ from markupsafe import Markup
 from calco import journal
 from calco.errors import CalcoError
 from calco.report.charts import learning_curves
-from calco.report.measures import measure_name
-from calco.report.numbers import Language
+from calco.report.numbers import Language, measure_name
 from calco.training.run import LOG_NAME, RunSummary, step_of, summarise
 from calco.training.run_folder import sheets
 

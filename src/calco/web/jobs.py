@@ -24,9 +24,9 @@ from calco.report.numbers import Language
 from calco.web.archives import Limits
 from calco.web.job_processes import PREVIEW, TABLES, JobProcesses, tidy
 from calco.web.job_store import ID, JobStore, Kind, State
-from calco.web.job_uploads import recognise, recognise_mask
 from calco.web.refusals import RefusedError, sentence
 from calco.web.served import ServedModel
+from calco.web.uploads import recognise, recognise_mask
 
 _LINGER: Final = 120.0  # seconds after its delivery for which a result can be had again: a connection may break
 _OFTEN: Final = 5.0  # seconds between two cleanings

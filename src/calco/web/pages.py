@@ -20,8 +20,7 @@ from markupsafe import Markup
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from calco.report.measures import measure_name
-from calco.report.numbers import Language, number
+from calco.report.numbers import Language, measure_name, number
 from calco.report.page import render
 from calco.web.api import ROOT
 from calco.web.blocks import FOR_ANY_MODEL, STAGES, JobPage, build, language_of, serves

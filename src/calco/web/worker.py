@@ -28,8 +28,8 @@ from calco.files import make_folder
 from calco.imaging import Image
 from calco.journal import encode
 from calco.web.archives import Limits, Unpacked, pack, take, unpack
-from calco.web.job_uploads import check_length, check_video
 from calco.web.refusals import RefusedError, sentence, without_paths
+from calco.web.uploads import check_length, check_video
 from calco.web.video_notes import spanish_note
 
 _OFTEN: Final = 0.5  # seconds between two reports of progress

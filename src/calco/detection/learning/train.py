@@ -39,7 +39,7 @@ from calco.imaging import Image
 from calco.inference.folder import read_weights
 from calco.networks.cpu import prefer_onednn
 from calco.networks.machine import NAMES
-from calco.report.measures import measure_name
+from calco.report.numbers import measure_name
 from calco.training.checkpoint import TrainableNetworks, latest_checkpoint, load_position
 from calco.training.processes import SINGLE, ProcessGroup, need_compiler, ready_device
 from calco.training.run import Run

@@ -24,7 +24,7 @@ from calco.detection.scoring.score import (
 from calco.errors import CalcoError
 from calco.evaluation.scores import Score, score_table
 from calco.report import charts
-from calco.report.measures import measure_name
+from calco.report.numbers import measure_name
 from calco.report.page import Cell, Column, Look, Mark, Row, Table, boxed, count, write_page
 
 MOST_CONFUSED: Final = 24

@@ -29,7 +29,7 @@ from calco.errors import CalcoError
 from calco.evaluation.scores import Bootstrap, Metric, Score, Systems, plain
 from calco.files import make_folder, write_json
 from calco.records import to_record
-from calco.report.measures import measure_name
+from calco.report.numbers import measure_name
 
 FORMAT: Final = 1
 SCORES: Final = "scores.json"
