@@ -11,8 +11,8 @@ import pytest
 
 import calco.ablation.ablate
 from calco import AblateConfig, CalcoError, EvaluateConfig, ablate, evaluate, imaging
-from calco.ablation.curves import Curve, times_to_quality
 from calco.ablation.results import markdown_differences, markdown_seeds, markdown_table, summarise
+from calco.ablation.scoring import Curve, times_to_quality
 from calco.ablation.variants import all_variants
 from calco.cli import main
 from calco.evaluation.baselines import MODEL

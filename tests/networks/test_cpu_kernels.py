@@ -8,9 +8,8 @@ from torch.nn import functional as F
 
 from calco.detection.lite import LiteDetector
 from calco.detection.network import TargetObjects
-from calco.networks.cpu import depthwise, pointwise, prefer_onednn, relu6_
+from calco.networks.cpu import depthwise, in_shares, pointwise, prefer_onednn, relu6_
 from calco.networks.cpu.packed import PackedConv
-from calco.networks.cpu.shares import in_shares
 from calco.networks.efficientnet_lite import InvertedResidual, SameConv
 from calco.networks.machine import has_bfloat16
 

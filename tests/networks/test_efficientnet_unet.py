@@ -10,7 +10,7 @@ from calco.networks.config import GeneratorConfig
 from calco.networks.cpu import depthwise
 from calco.networks.efficientnet_lite import EfficientNetLite, SameConv, for_even_sides, load_imagenet, weight_file
 from calco.networks.efficientnet_unet import EfficientNetUNet, Spade, begin_with_imagenet
-from calco.training.start import take_weights
+from calco.training.checkpoint import take_weights
 from support import requires
 
 

@@ -22,8 +22,8 @@ from calco.inference.folder import read_weights, save_model
 from calco.inference.large import draw
 from calco.inference.translate import translate
 from calco.inference.translator import load
+from calco.training.checkpoint import start_from
 from calco.training.config import ComputeConfig, LimitConfig, ObjectiveConfig, TrainConfig, preset
-from calco.training.start import start_from
 from calco.training.step import Networks
 from calco.training.translation import train
 from support import requires

@@ -12,8 +12,7 @@ from calco.data.recipes import RecipeConfig
 from calco.errors import CalcoError
 from calco.inference.folder import read_weights
 from calco.networks.unet import UNet
-from calco.training.checkpoint import latest_checkpoint, load_checkpoint
-from calco.training.start import take_weights
+from calco.training.checkpoint import latest_checkpoint, load_checkpoint, take_weights
 from calco.training.translation import train
 from training.tiny import tiny
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from calco import imaging, journal
 from calco.ablation import AblateConfig
-from calco.ablation.curves import Curve, SampledTranslation, shared_metrics
 from calco.ablation.results import (
     DataScores,
     against_minutes,
@@ -23,7 +22,7 @@ from calco.ablation.results import (
     markdown_times,
     summarise,
 )
-from calco.ablation.scoring import Scoring
+from calco.ablation.scoring import Curve, SampledTranslation, Scoring, shared_metrics
 from calco.ablation.variants import all_variants
 from calco.addresses import redact_record
 from calco.errors import CalcoError, MissingExtraError, UsageError, WriteError, brief

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from calco import imaging
-from calco.ablation.curves import SHOWN, Curves, TimeToQuality, shared_metrics, times_to_quality
+from calco.ablation.scoring import SHOWN, Curves, TimeToQuality, shared_metrics, times_to_quality
 from calco.ablation.variants import SHARE
 from calco.console import Table as TerminalTable
 from calco.console import cell

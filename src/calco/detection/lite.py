@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from calco.detection.config import check_lite
 from calco.detection.network import DetectionNetwork, TargetObjects
-from calco.networks.cpu import depthwise, learning_dtype
+from calco.networks.cpu import depthwise, in_shares, learning_dtype
 from calco.networks.cpu.packed import packed
-from calco.networks.cpu.shares import in_shares
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 
 TOP: Final = 10

@@ -1,4 +1,4 @@
-"""Data sets that the lessons make for themselves: scenes with objects, their boxes and their masks."""
+"""What the lessons make for themselves, once: scenes with objects, boxes and masks, and models in short trainings."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from calco import imaging
-from calco.data.config import PrepareConfig
+from calco.data.config import JitterConfig, PrepareConfig
 from calco.data.prepare import prepare
 from calco.data.recipe_config import CompositeConfig, RecipeConfig
 from calco.data.sample import generator
@@ -28,6 +28,8 @@ from calco.records import to_record
 
 if TYPE_CHECKING:
     from calco.detection import DetectTrainConfig
+    from calco.inference.translator import Translator
+    from calco.training.config import TrainConfig
 
 DATA_FOLDER: Final = "CALCO_LESSONS_DATA"
 """Environment variable that names the folder of the lessons' data; by default one in the temporary folder."""
@@ -192,3 +194,33 @@ def detector(weights: Literal["auto", "scratch"] = "auto", *, steps: int = 160) 
             if not run.is_dir():  # another notebook may have been quicker
                 shutil.move(trained, run)
     return run
+
+
+def short_config(recipe: RecipeConfig, images: str, *, steps: int = 200, side: int = 64) -> "TrainConfig":
+    """Return a configuration that takes well under a minute: a U-Net of 16 filters at 64 pixels, without adversary."""
+    from calco.networks.config import GeneratorConfig
+    from calco.training.config import KeepConfig, LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
+
+    return TrainConfig(
+        images=images,
+        recipe=recipe,
+        jitter=JitterConfig(size=side, resize=side + side // 8),
+        generator=GeneratorConfig(depth=4, filters=16, up="resize", convention="paper", dropout=0),
+        objective=ObjectiveConfig(gan="none", pixel_weight=100),
+        optimiser=OptimiserConfig(batch=8, learning_rate=2e-3, decay_from=0.4, ema=0.98),
+        limit=LimitConfig(epochs=0, steps=steps),
+        keep=KeepConfig(validate_steps=steps, samples=1, checkpoints=1, tensorboard=False),
+    )
+
+
+def trained(name: str, config: "TrainConfig") -> "Translator":
+    """Return the model of a run, and train it first where it is absent; a run that was interrupted is resumed."""
+    from calco.inference.translator import load
+    from calco.training.translation import train
+
+    out = kept(name, to_record(config))
+    if not (out / "finished").is_file():
+        with waiting("La primera vez se entrena la red: un minuto", "The network is trained the first time: a minute"):
+            train(replace(config, out=str(out)), resume=(out / "config.yaml").is_file())
+        (out / "finished").touch()
+    return load(out)

@@ -27,13 +27,13 @@ from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import ABSENT
 from calco.networks.layers import count_parameters
 from calco.networks.machine import NAMES
+from calco.training.checkpoint import start_from
 from calco.training.config import TrainConfig
 from calco.training.objectives import balance
 from calco.training.pairs import Batch, Data, load_batch, open_data
 from calco.training.processes import ProcessGroup, ready_device
 from calco.training.run import Run
 from calco.training.run_folder import read_config
-from calco.training.start import start_from
 from calco.training.step import Networks, rate_at, training_step
 from calco.training.task import Task, Validation
 from calco.training.trainer import run_task

@@ -40,11 +40,10 @@ from calco.inference.folder import read_weights
 from calco.networks.cpu import prefer_onednn
 from calco.networks.machine import NAMES
 from calco.report.numbers import measure_name
-from calco.training.checkpoint import TrainableNetworks, latest_checkpoint, load_position
+from calco.training.checkpoint import TrainableNetworks, check_shared, latest_checkpoint, load_position, take_weights
 from calco.training.processes import SINGLE, ProcessGroup, need_compiler, ready_device
 from calco.training.run import Run
 from calco.training.run_folder import read_config
-from calco.training.start import check_shared, take_weights
 from calco.training.task import Task, Validation
 from calco.training.trainer import run_task
 

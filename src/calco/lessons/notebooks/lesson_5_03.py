@@ -338,7 +338,7 @@ def _():
 
     import calco
     from calco.data.recipe_config import RecipeConfig
-    from calco.lessons.short_runs import short_config, trained
+    from calco.lessons.scenes import short_config, trained
 
     plain = replace(
         short_config(RecipeConfig(recipe="colorize"), "openmoji", steps=250), source=calco.SourceConfig(limit=200)

@@ -48,8 +48,7 @@ def _():
     import calco
     from calco.data.recipe_config import EraseConfig, RecipeConfig
     from calco.lessons import segmenting
-    from calco.lessons.scenes import scenes
-    from calco.lessons.short_runs import short_config, trained
+    from calco.lessons.scenes import scenes, short_config, trained
 
     erase = EraseConfig(holes="boxes", boxes=(1, 3), box_size=(0.15, 0.3))
     network = trained(

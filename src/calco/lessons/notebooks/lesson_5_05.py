@@ -54,8 +54,7 @@ def _():
     import calco
     from calco.data.recipe_config import RecipeConfig, SketchConfig
     from calco.lessons import segmenting
-    from calco.lessons.scenes import scenes
-    from calco.lessons.short_runs import short_config, trained
+    from calco.lessons.scenes import scenes, short_config, trained
 
     images = str(scenes() / "images" / "train")
     one = trained(
