@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from calco.errors import CalcoError
+from calco.video.live import Page, Window
 from calco.video.pipeline import Gone
-from calco.video.viewers import Page, Window
 from support import requires
 from video.streams import HEIGHT, WIDTH, number_in, numbered
 
