@@ -31,11 +31,10 @@ from calco.networks.config import GeneratorConfig
 from calco.outputs import LOCK, Outputs
 from calco.video.reading import Video
 from calco.watch.config import WatchConfig
-from calco.watch.live import remove_old
 from calco.watch.painting import FaceBlur, blur, head_of
 from calco.watch.rules import Rule, Rules
 from calco.watch.run import watch
-from calco.watch.watcher import Watcher
+from calco.watch.watcher import Watcher, remove_old
 from support import ROOT, lock_held
 from watch.finders import Colours
 from watch.walking import SIZE, walk

@@ -65,6 +65,11 @@ def list_images(folder: str | Path) -> list[Path]:
     return sorted(map(Path, listing.paths), key=lambda path: unicodedata.normalize("NFC", path.as_posix()))
 
 
+def matching_name(name: str) -> str:
+    """Return a name without its ending, in composed Unicode: an image and its mask have it in common."""
+    return unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())
+
+
 @contextlib.contextmanager
 def opened(file: BinaryIO, name: str | Path) -> Iterator[Pillow.Image]:
     """Open an image file with Pillow.

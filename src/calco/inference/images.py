@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,7 +20,7 @@ from calco.data.mask_encoding import MaskCounts, count_file, survey_masks
 from calco.data.mask_recognition import areas_of, marks_of
 from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
-from calco.imaging.formats import exact_name
+from calco.imaging.formats import exact_name, matching_name
 from calco.imaging.reading import read_labels
 from calco.inference.backends import Name as BackendName
 from calco.inference.backends import Workload, spread, use_backend
@@ -333,15 +332,19 @@ def _with_masks(jobs: list[Job], masks: str, images: str) -> list[Job]:
     """Return the jobs with the masks that have their names, without ending."""
     by_name: dict[str, str]
     if is_url(masks):
-        by_name = {_stem(name): storage.joined(masks, name) for name in storage.names(masks) if imaging.is_image(name)}
+        by_name = {
+            matching_name(name): storage.joined(masks, name) for name in storage.names(masks) if imaging.is_image(name)
+        }
     elif Path(masks).is_file():
         if not Path(images).is_file():
             raise CalcoError(f"{masks} is one mask, and {images} a folder; name a folder of masks")
         by_name = {Path(images).stem: masks}
     else:
         folder = Path(masks)
-        by_name = {_stem(path.relative_to(folder).as_posix()): str(path) for path in imaging.list_images(folder)}
-    return [job._replace(mask=by_name.get(_stem(job.name))) for job in jobs]
+        by_name = {
+            matching_name(path.relative_to(folder).as_posix()): str(path) for path in imaging.list_images(folder)
+        }
+    return [job._replace(mask=by_name.get(matching_name(job.name))) for job in jobs]
 
 
 def _encoding(jobs: list[Job]) -> str:
@@ -361,8 +364,3 @@ def _encoding(jobs: list[Job]) -> str:
             "no mask marks anything, so nothing is redrawn; a mask is white, or opaque, where the image is redrawn"
         )
     return str(found.encoding)
-
-
-def _stem(name: str) -> str:
-    """Return a name without its ending, in composed Unicode: that of an image and of its mask."""
-    return unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())

@@ -35,10 +35,9 @@ from calco.video.sources import LiveSource, LiveStatus, find_live_source, with_r
 from calco.video.writing import VideoWriter, part_of
 from calco.watch.config import WatchConfig
 from calco.watch.hooks import Command, Hooks, Webhook
-from calco.watch.live import LiveWatch
 from calco.watch.painting import PEOPLE, FaceBlur, Painter
 from calco.watch.rules import Rules, read_rules
-from calco.watch.watcher import Watcher
+from calco.watch.watcher import LiveWatch, Watcher
 
 FORMAT: Final = 1
 VERB: Final = "calco detect watch"

@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 import traceback
-import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
@@ -26,6 +25,7 @@ from calco import imaging
 from calco.errors import CalcoError, DiskError, is_out_of_memory
 from calco.files import make_folder
 from calco.imaging import Image
+from calco.imaging.formats import matching_name
 from calco.journal import encode
 from calco.web.archives import Limits, Unpacked, pack, take, unpack
 from calco.web.refusals import RefusedError, sentence, without_paths
@@ -310,19 +310,14 @@ def _masks(inputs: Path, given: Unpacked, limits: Limits) -> Path | None:
             os.link(upload, make_folder(folder) / Path(own).with_suffix(upload.suffix))
         return folder
     found = unpack(upload, inputs.parent / "unpacked", limits)
-    by_name = {_stem(name): own for own, name in found.names.items()}
+    by_name = {matching_name(name): own for own, name in found.names.items()}
     for own, name in given.names.items():
-        mask = by_name.get(_stem(name))
+        mask = by_name.get(matching_name(name))
         if mask is not None:
             os.link(inputs.parent / "unpacked" / mask, make_folder(folder) / Path(own).with_suffix(Path(mask).suffix))
     if not folder.exists():
         raise RefusedError("mask_names")
     return folder
-
-
-def _stem(name: str) -> str:
-    """Return a client's name of an image without its ending, in composed Unicode: that of its mask."""
-    return unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())
 
 
 def _images_by_detector(
