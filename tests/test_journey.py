@@ -13,6 +13,7 @@ from calco import CalcoError, imaging
 from calco.cli import main
 from calco.evaluation import CompareConfig
 from calco.evaluation.evaluate import compare
+from calco.training.translation import load_config
 
 SMALL = ["--preset", "small", "--size", "32", "--resize", "36", "--generator.depth", "3", "--generator.filters", "4"]
 SMALL += [
@@ -160,9 +161,13 @@ def test_python_does_what_the_command_line_does(run, images, tmp_path):
 def test_the_demo_goes_the_whole_way(tmp_path):
     """Real drawings, a real process, seconds instead of minutes: what it makes is looked at, not how good it is."""
     out = tmp_path / "demo"
-    command = [sys.executable, "-m", "calco", "demo", "--minutes", "0.1", "--drawings", "60", "--out", str(out)]
+    command = [sys.executable, "-m", "calco", "demo", "--minutes", "0.1", "--out", str(out)]
+    command += ["--drawings", "60", "--scored", "20", "--precision", "fp32"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    scores = json.loads((out / "run/report/scores.json").read_text())
+    assert 5 <= scores["systems"]["model"]["l1"]["num"] <= 60  # variants of a drawing stay together
+    assert load_config(out / "run" / "config.yaml").compute.precision == "fp32"
     for name in ("report/report.html", "evolution.mp4", "model/model.safetensors"):
         assert (out / "run" / name).is_file()
         assert str((out / "run" / name).parent if "model" in name else out / "run" / name) in done.stdout

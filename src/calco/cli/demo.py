@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from calco.console import say, show
 from calco.errors import UsageError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 VALIDATION: Final = 0.05
-TEST: Final = 0.2  # variants of one subject count as one: few subjects would leave every score uncertain
+"""Share of the drawings that validates the training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +31,25 @@ class DemoConfig:
     drawings: int = 900
     """Number of drawings to learn from."""
 
+    scored: int = 240
+    """Number of other drawings to score; more of them narrow the intervals of the scores."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of convolutions; auto takes bf16 if the hardware has it; fp16 is for GPUs."""
+
     seed: int = 0
     """Seed of all random number generators."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_numbers(self)
+        check_numbers(self, drawings=(1, 10**6), scored=(1, 10**6))
 
 
 def demo(config: DemoConfig) -> Path:
     """Train on drawings, score on unseen ones, translate some of these, and print where everything is.
 
     Args:
-        config: Folder, minutes, number of drawings, seed.
+        config: Folder, minutes, numbers of drawings, precision, seed.
 
     Returns:
         The folder; if it holds an earlier demo, the next free name.
@@ -82,13 +88,16 @@ def demo_config(config: DemoConfig, run: Path) -> "TrainConfig":
     from calco.training.config import LimitConfig, small
 
     base = small()
+    # Of these, the validation takes its share.
+    drawings = config.drawings + config.scored
     return replace(
         base,
         images="openmoji",
         out=str(run),
         seed=config.seed,
-        source=SourceConfig(limit=round(config.drawings / (1 - VALIDATION - TEST))),
-        split=SplitConfig(validation=VALIDATION, test=TEST),
+        source=SourceConfig(limit=round(drawings / (1 - VALIDATION))),
+        split=SplitConfig(validation=VALIDATION, test=(1 - VALIDATION) * config.scored / drawings),
+        compute=replace(base.compute, precision=config.precision),
         jitter=replace(base.jitter, size=96, resize=104),
         # In three minutes an adversary and dropout cost more than they bring: without them SSIM is better for certain.
         generator=replace(base.generator, depth=5, dropout=0),
