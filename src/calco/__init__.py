@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from calco.export.export import export_model
     from calco.imaging import read as read_image
     from calco.imaging import write as write_image
-    from calco.inference.config import TranslateConfig
+    from calco.inference import TranslateConfig
     from calco.inference.steady import Steady as Steady
     from calco.inference.translate import translate
     from calco.inference.translator import Translator, load
@@ -80,7 +80,7 @@ _HOMES = {
     "RecipeConfig": "calco.data.recipe_config", "RecipesConfig": "calco.data.config", "Sample": "calco.data.sample",
     "Run": "calco.training.run", "Client": "calco.web.client", "ServeConfig": "calco.web", "serve": "calco.web.serve",
     "SourceConfig": "calco.data.config", "TrainConfig": "calco.training.config",
-    "TranslateConfig": "calco.inference.config", "Translator": "calco.inference.translator",
+    "TranslateConfig": "calco.inference", "Translator": "calco.inference.translator",
     "UsageError": "calco.errors", "WriteError": "calco.errors", "bench": "calco.benchmarks.bench",
     "build_recipe": "calco.data.recipes", "check": "calco.checking.check", "collect": "calco.collecting.collect",
     "compare": "calco.evaluation.evaluate", "demo": "calco.cli.demo", "evaluate": "calco.evaluation.evaluate",

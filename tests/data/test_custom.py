@@ -16,7 +16,7 @@ from calco.data.dataset import PairDataset
 from calco.data.recipes import RecipeConfig, build_recipe, custom, recipe_here, recipe_title, resolve, steps_of
 from calco.data.sample import Pair, Sample, generator
 from calco.data.sources import open_source
-from calco.inference.config import TranslateConfig
+from calco.inference import TranslateConfig
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.results import Translation
 from calco.inference.translate import translate

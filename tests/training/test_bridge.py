@@ -16,8 +16,7 @@ from calco.errors import CalcoError
 from calco.export import ExportConfig
 from calco.export.export import export_model
 from calco.imaging.strips import Whole
-from calco.inference import network
-from calco.inference.config import TranslateConfig
+from calco.inference import TranslateConfig, network
 from calco.inference.folder import read_weights, save_model
 from calco.inference.large import draw
 from calco.inference.translate import translate

@@ -18,7 +18,7 @@ import torch
 from calco import CalcoError, cli, imaging
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
-from calco.inference.config import TranslateConfig
+from calco.inference import TranslateConfig
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.live import LiveRenderer
 from calco.inference.translator import load

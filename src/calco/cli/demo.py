@@ -59,7 +59,7 @@ def demo(config: DemoConfig) -> Path:
     """
     from calco.evaluation import EvaluateConfig
     from calco.evaluation.evaluate import evaluate
-    from calco.inference.config import TranslateConfig
+    from calco.inference import TranslateConfig
     from calco.inference.translate import translate
     from calco.training.translation import train
 

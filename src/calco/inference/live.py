@@ -13,8 +13,8 @@ import numpy as np
 from calco import imaging
 from calco.errors import CalcoError, UsageError
 from calco.imaging import Image
+from calco.inference import TranslateConfig
 from calco.inference.backends import SAMPLES, Workload, keeps_up, newest, use_backend
-from calco.inference.config import TranslateConfig
 from calco.inference.folder import is_exported
 from calco.inference.network import pair_maker
 from calco.inference.steady import Steady

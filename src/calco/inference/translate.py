@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Final
 
 from calco.errors import UsageError
-from calco.inference.config import TranslateConfig
+from calco.inference import TranslateConfig
 from calco.inference.folder import is_exported
 from calco.inference.images import translate_images
 from calco.inference.network import Overlay

@@ -27,9 +27,9 @@ from calco.data.sources.folders import nothing_in
 from calco.errors import CalcoError, DiskError, UsageError
 from calco.files import list_files, read_json, sweep_files
 from calco.imaging import Image
+from calco.inference import TranslateConfig
 from calco.inference.backends import SAMPLES, Workload, use_backend
 from calco.inference.comparison import ComparisonSheet, psnr, report_files, write_report
-from calco.inference.config import TranslateConfig
 from calco.inference.folder import ModelInfo, is_exported
 from calco.inference.network import adapted, pair_maker
 from calco.inference.results import (
