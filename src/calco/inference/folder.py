@@ -152,16 +152,29 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         tensors = load_file(file)
     except (SafetensorError, OSError) as error:
         raise CalcoError(f"{file} is damaged ({error}); copy the whole folder again") from error
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+    if not all(map(_is_finite, tensors.values())):
         raise CalcoError(f"{file} is damaged (some weights are no finite numbers); copy the whole folder again")
     return tensors
 
 
-def fitting(folder: Path, build: Callable[[], N]) -> N:
+def _is_finite(tensor: Tensor) -> bool:
+    """Return whether all values are finite numbers: their sum is not, if one is not, and is computed without copies."""
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
+
+
+def fitting(folder: Path, build: Callable[[], N], *, channels_last: bool = False) -> N:
     """Build the network that a description claims, with the weights of the folder.
 
     It is first built without memory, and compared with the names and shapes in the header of the file of weights: a
     description may claim more memory than the machine has, and the file bounds it.
+
+    Args:
+        folder: Folder of the model.
+        build: Builds the network.
+        channels_last: Whether filters lie in memory with the channels last; those of the file are copied once then.
+
+    Raises:
+        CalcoError: If the file is damaged, or is of another network.
     """
     held = _weight_shapes(folder)
     try:
@@ -177,6 +190,10 @@ def fitting(folder: Path, build: Callable[[], N]) -> N:
             raise _unfitting(folder, f"{name[:80]} is {shapes[0]}, and the description asks for {shapes[1]}")
     with _WithoutInitialisation():
         network = build()
+    if channels_last:
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = torch.empty_like(parameter, memory_format=torch.channels_last)
     network.load_state_dict(read_weights(folder))
     return network
 

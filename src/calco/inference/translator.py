@@ -260,8 +260,9 @@ def _loaded(path: str | Path, device: str, precision: str) -> Translator:
     dtype = choose_precision(precision, chosen)
     folder = model_folder(path)
     info = load_info(folder)
-    generator = fitting(folder, lambda: build_generator(info.generator, info.in_channels, info.out_channels))
-    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch names no such overload
+    generator = fitting(
+        folder, lambda: build_generator(info.generator, info.in_channels, info.out_channels), channels_last=True
+    )
     mean = folder / mean_name(info)
     return Translator(
         info, generator, device=chosen, precision=dtype,

@@ -15,6 +15,7 @@ Conv = nn.Conv2d | nn.ConvTranspose2d
 # A transposed convolution between at least so many pairs of channels, to a quarter of them or fewer: a product and its
 # sums are measured twice as fast as oneDNN's kernel.
 _PAIRS, _FALL = 1024 * 256, 4
+_AT_ONCE = 1 << 16  # weights that a norm is folded into at a time
 _ACTIVATIONS = nn.ReLU | nn.ReLU6 | nn.LeakyReLU | nn.Tanh
 
 
@@ -133,7 +134,13 @@ def folded(conv: Conv, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor | No
     shape = (1, -1, 1, 1) if isinstance(conv, nn.ConvTranspose2d) else (-1, 1, 1, 1)
     before = 0.0 if bias is None else bias.double()
     shift = norm.bias.detach().double() + (before - norm.running_mean.double()) * scale
-    return (weight.double() * scale.view(shape)).to(weight.dtype), shift.to(weight.dtype)
+    # A few filters at a time: copies of all weights in float64 would take longer to find memory for than to compute.
+    result, scale = torch.empty_like(weight), scale.view(shape)
+    some = max(1, _AT_ONCE // max(1, weight[:1].numel()))
+    for first in range(0, len(weight), some):
+        part = slice(first, first + some)
+        result[part] = weight[part].double() * (scale if scale.shape[0] == 1 else scale[part])
+    return result, shift.to(weight.dtype)
 
 
 def packed(network: nn.Module, dtype: torch.dtype = torch.bfloat16) -> nn.Module:
