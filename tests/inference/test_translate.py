@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from safetensors.torch import load_file, save_file
 
 import calco
 from calco import CalcoError, imaging
@@ -329,6 +330,8 @@ def test_the_input_is_never_overwritten(model, tmp_path):
         (lambda folder: edit(folder, format=99), "format 99, and this Calco reads 2; update Calco"),
         (lambda folder: edit(folder, colour="red"), "unknown field colour"),
         (lambda folder: edit(folder, in_channels=1), "does not fit its model.json"),
+        (lambda folder: reweigh(folder, float("nan")), "is damaged .some weights are no finite numbers"),
+        (lambda folder: reweigh(folder, float("inf")), "is damaged .some weights are no finite numbers"),
     ],
 )
 def test_spoiled_models_are_refused_in_one_line(model, spoil, message):
@@ -336,6 +339,18 @@ def test_spoiled_models_are_refused_in_one_line(model, spoil, message):
     with pytest.raises(CalcoError, match=message) as refused:
         load(model)
     assert "\n" not in str(refused.value)
+
+
+def test_weights_whose_sum_is_no_finite_number_are_read(model):
+    reweigh(model, 3e38, 3e38)
+    load(model)
+
+
+def reweigh(folder, *values):
+    weights = load_file(folder / "model.safetensors")
+    widest = max(weights, key=lambda name: weights[name].numel())
+    weights[widest].view(-1)[: len(values)] = torch.tensor(values)
+    save_file(weights, folder / "model.safetensors")
 
 
 def edit(folder, **changes):

@@ -12,7 +12,7 @@ from calco import CalcoError
 from calco.networks import cpu
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.networks.cpu.packed import packed
+from calco.networks.cpu.packed import folded, packed
 from calco.networks.discriminators import PatchGAN
 from calco.networks.efficientnet_unet import EfficientNetUNet, Spade
 from calco.networks.machine import choose_device, choose_precision, keep_memory
@@ -172,6 +172,21 @@ def test_packed_networks_draw_the_same(architecture, norm, up):
             assert (lower - plain).abs().max() * 127.5 < 3  # levels of a byte, for the worst pixel of wild weights
             assert (lower - plain).abs().mean() * 127.5 < 0.5
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("conv", [nn.Conv2d(96, 160, 4), nn.ConvTranspose2d(160, 96, 4), nn.Conv2d(8, 4, 3)])
+def test_a_norm_folded_into_some_filters_at_a_time_is_as_folded_at_once(conv):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(conv.out_channels).eval()
+    for values in (norm.running_mean, norm.running_var, norm.weight.data, norm.bias.data):
+        values.uniform_(0.5, 2)
+    weight, bias = folded(conv, norm)
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    along = 1 if isinstance(conv, nn.ConvTranspose2d) else 0
+    expected = torch.stack([w * s for w, s in zip(conv.weight.double().unbind(along), scale, strict=True)], along)
+    assert torch.equal(weight, expected.float())
+    shift = norm.bias.double() + (conv.bias.double() - norm.running_mean.double()) * scale
+    assert torch.equal(bias, shift.float())
 
 
 @pytest.mark.parametrize("convention", ["paper", "tensorflow"])
