@@ -20,6 +20,7 @@ from calco.data.recipes.colorize import lightness_grey
 from calco.data.sample import Sample
 from calco.data.sample import generator as calco_generator
 from calco.errors import DiskError
+from calco.files import digest
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
 from calco.inference.translator import Translator, load
@@ -351,6 +352,7 @@ def reweigh(folder, *values):
     widest = max(weights, key=lambda name: weights[name].numel())
     weights[widest].view(-1)[: len(values)] = torch.tensor(values)
     save_file(weights, folder / "model.safetensors")
+    edit(folder, weights_digest=digest(folder / "model.safetensors"))
 
 
 def edit(folder, **changes):
