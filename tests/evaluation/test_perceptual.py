@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.evaluation import perceptual
-from calco.evaluation.perceptual import Perceptual, WinogradConv
+from calco.evaluation.perceptual import Perceptual
 from evaluation.formula_images import wave
 from support import requires
 
@@ -61,20 +60,3 @@ def test_a_wrong_file_is_one_clear_line(tmp_path: Path) -> None:
         Perceptual.load(tmp_path / "text.pth")
     with pytest.raises(CalcoError, match=r"lacks lin0\.model\.1\.weight"):
         Perceptual.load(tmp_path / "other.pth")
-
-
-@pytest.mark.parametrize(("side", "padding"), [(3, 1), (3, 0), (5, 2)])
-@pytest.mark.parametrize("size", [(1, 7, 5), (3, 31, 32), (2, 90, 70)])
-def test_convolutions_with_fewer_multiplications_compute_what_torch_does(
-    side: int, padding: int, size: tuple[int, int, int]
-) -> None:
-    torch.manual_seed(0)
-    num, height, width = size
-    x = torch.randn(num, 24, height, width).contiguous(memory_format=torch.channels_last)
-    weight, bias = torch.randn(16, 24, side, side) / side / 24**0.5, torch.randn(16)
-    exact = F.conv2d(x.double(), weight.double(), bias.double(), padding=padding).relu()
-    ours = WinogradConv(weight, bias, padding)(x)
-    assert ours.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=5e-5)
-    torch_error = (F.conv2d(x, weight, bias, padding=padding).relu() - exact).abs().mean()
-    assert (ours - exact).abs().mean() < 10 * torch_error

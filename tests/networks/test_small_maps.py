@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.networks.cpu.packed import PackedProduct, packed
-from calco.networks.unet import DoublingConv, HalvingConv, joined
+from calco.networks.cpu.small_maps import DoublingConv, HalvingConv, joined
 
 KINDS = {HalvingConv: F.conv2d, DoublingConv: F.conv_transpose2d}
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from calco.networks.cpu.small_maps import DoublingConv, folded_rows, matrix_of, rows_of
 from calco.networks.efficientnet_lite import SameConv, led_by_zeros, same_pads
 from calco.networks.layers import ResizeConv, SharedBatchNorm
-from calco.networks.unet import DoublingConv, UNet, folded_rows, matrix_of, rows_of
+from calco.networks.unet import UNet
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
 # A transposed convolution between at least so many pairs of channels, to a quarter of them or fewer: a product and its
