@@ -157,6 +157,11 @@ def test_python_does_what_the_command_line_does(run, images, tmp_path):
     assert np.array_equal(imaging.read(tmp_path / "one.png"), translator(image))
 
 
+def test_the_demo_learns_from_as_many_drawings_as_it_says():
+    with pytest.raises(CalcoError, match="900 and scored 3900 are 4800 together.*--scored 3100"):
+        calco.DemoConfig(scored=3900)
+
+
 @pytest.mark.slow
 def test_the_demo_goes_the_whole_way(tmp_path):
     """Real drawings, a real process, seconds instead of minutes: what it makes is looked at, not how good it is."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 VALIDATION: Final = 0.05
 """Share of the drawings that validates the training."""
+DRAWINGS: Final = 4000
+"""Largest number of drawings to learn from and to score together: OpenMoji has a few more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,12 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_numbers(self, drawings=(1, 10**6), scored=(1, 10**6))
+        check_numbers(self, drawings=(1, DRAWINGS - 1), scored=(1, DRAWINGS - 1))
+        if self.drawings + self.scored > DRAWINGS:
+            raise UsageError(
+                f"drawings {self.drawings} and scored {self.scored} are {self.drawings + self.scored} together, and "
+                f"{DRAWINGS} of OpenMoji can be taken; give fewer, such as --scored {DRAWINGS - self.drawings}"
+            )
 
 
 def demo(config: DemoConfig) -> Path:
