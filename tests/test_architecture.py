@@ -242,3 +242,15 @@ def test_the_list_of_verbs_imports_nothing_but_their_table() -> None:
 def test_help_imports_no_heavy_library() -> None:
     calls = ["--help", "--version", *(f"{verb} --help" for verb in sorted(COMMANDS))]
     assert heavy_modules_after(HELP.format(calls=calls, heavy=HEAVY)) == set()
+
+
+@pytest.mark.parametrize(
+    ("call", "frozen"), [("sys.argv = ['calco', 'doctor']; main()", True), ("main(['doctor'])", False)]
+)
+def test_a_command_of_its_own_keeps_what_it_imports_for_good(call: str, frozen: bool) -> None:
+    """A program that calls `main` goes on afterwards, and its objects are left to the garbage collector."""
+    code = f"import gc, sys\nfrom calco.cli import main\n{call}\nprint('FROZEN', gc.get_freeze_count(), gc.isenabled())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    count, enabled = run.stdout.rsplit("FROZEN", 1)[1].split()
+    assert (int(count) > 10_000) == frozen
+    assert enabled == "True"
