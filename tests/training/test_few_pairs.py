@@ -23,7 +23,13 @@ from training.tiny import cut_short, same, tiny, weights
 LEAN = GeneratorConfig(architecture="efficientnet-unet", filters=4, spade=True)
 PROJECTED = DiscriminatorConfig(architecture="projected", filters=4)
 FEATURES = ObjectiveConfig(
-    gan="hinge", perceptual="efficientnet", perceptual_weight=5, matching_weight=1, colour_weight=1, gan_from=0.5
+    gan="hinge",
+    perceptual="efficientnet",
+    perceptual_weight=5,
+    matching_weight=1,
+    colour_weight=1,
+    ssim_weight=1,
+    gan_from=0.5,
 )
 SIZED = {"size": 64, "resize": 72}
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from calco.evaluation.metrics import colourfulness as scored_colourfulness
+from calco.evaluation.metrics import ssim as scored_ssim
 from calco.networks.build import build_discriminator, build_generator
 from calco.networks.layers import count_parameters
 from calco.training.config import LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig, pix2pix, small, tutorial
@@ -20,6 +21,7 @@ from calco.training.objectives import (
     perceptual_loss,
     pixel_loss,
     slope_penalty,
+    ssim_loss,
 )
 from calco.training.step import rate_at
 
@@ -84,6 +86,29 @@ def test_colourfulness_is_that_of_the_scores() -> None:
     images = [chance.integers(0, high, (16, 16, 3)).astype(np.uint8) for high in (256, 40)]
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 127.5 - 1
     assert colourfulness(stacked).tolist() == pytest.approx([scored_colourfulness(each) for each in images], rel=1e-3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 64), (11, 11)])
+def test_the_ssim_loss_is_the_score_that_is_missing(height: int, width: int) -> None:
+    chance = np.random.default_rng(0)
+    target = chance.random((height, width, 3), dtype=np.float32)
+    output = np.clip(target + chance.normal(0, 0.2, target.shape), 0, 1).astype(np.float32)
+    loss = ssim_loss(network_range(output), network_range(target), torch.ones(1, 1, height, width))
+    assert float(loss) == pytest.approx(1 - scored_ssim(output, target), abs=1e-6)
+
+
+def test_the_ssim_loss_passes_over_void_pixels_and_takes_images_below_its_window() -> None:
+    target = torch.rand(2, 3, 32, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert float(ssim_loss(target, target, torch.ones(2, 1, 32, 8))) == pytest.approx(0, abs=1e-5)
+    wrong, weight = target.clone(), torch.ones(2, 1, 32, 8)
+    wrong[:, :, :10], weight[:, :, :21] = 0, 0  # a window of 11 reaches from row 10 up to row 20
+    assert float(ssim_loss(wrong, target, weight)) < 0.01 < float(ssim_loss(wrong, target, torch.ones(2, 1, 32, 8)))
+    assert math.isfinite(float(ssim_loss(wrong, target, torch.zeros(2, 1, 32, 8))))
+
+
+def network_range(image: np.ndarray) -> torch.Tensor:
+    """HWC in [0, 1] => 1CHW in [-1, 1]."""
+    return torch.from_numpy(image).permute(2, 0, 1)[None] * 2 - 1
 
 
 def test_the_slope_penalty_of_a_plane_is_half_the_square_of_its_slope() -> None:

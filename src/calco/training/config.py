@@ -39,6 +39,9 @@ class ObjectiveConfig:
     """Weight of the distance between these features."""
     colour_weight: float = 0.0
     """Weight of the difference in colourfulness of output and target, against one tone for everything."""
+    ssim_weight: float = 0.0
+    """Weight of 1 - SSIM between output and target, in windows of 11 pixels: edges and texture count as in that
+    score."""
     gradient_penalty: float = 0.0
     """Weight of the penalties R1 and R2 on the discriminator's slope at real and generated images."""
     pixel: Literal["l1", "l2", "charbonnier", "psnr", "cross-entropy"] = "l1"
@@ -65,6 +68,7 @@ class ObjectiveConfig:
             matching_weight=(0, 1e6),
             perceptual_weight=(0, 1e6),
             colour_weight=(0, 1e6),
+            ssim_weight=(0, 1e6),
             gradient_penalty=(0, 1e6),
         )
         if self.gan_weight < 0 or self.pixel_weight < 0 or self.gan_weight + self.pixel_weight == 0:

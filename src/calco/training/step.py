@@ -27,6 +27,7 @@ from calco.training.objectives import (
     perceptual_loss,
     pixel_loss,
     slope_penalty,
+    ssim_loss,
 )
 from calco.training.pairs import Batch
 from calco.training.processes import SINGLE, ProcessGroup, need_compiler
@@ -410,6 +411,8 @@ def _generator_terms(networks: Networks, each: _Pass) -> dict[str, tuple[float, 
     if objective.colour_weight:
         apart = (colourfulness(out) - colourfulness(each.y)).abs().mean() / 100
         terms["g_colour"] = objective.colour_weight, apart
+    if objective.ssim_weight:
+        terms["g_ssim"] = objective.ssim_weight, ssim_loss(out, each.y, weight)
     if objective.overlap_weight:
         terms["g_overlap"] = objective.overlap_weight, overlap_loss(out, each.y, weight)
     return terms
